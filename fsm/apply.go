@@ -1,0 +1,159 @@
+package fsm
+
+import (
+	"fmt"
+	"strings"
+)
+
+// edit derives a table from another. What it holds is private to it until
+// Apply returns the table, and the base is never written to.
+type edit struct {
+	Table
+	own   *owner
+	now   int64 // ms, of the command under way
+	paths map[string][]string
+}
+
+// Apply carries out the commands in order and returns the table they lead to,
+// with one outcome each. A command that is refused, or that panics, leaves the
+// table as it was before that command.
+func (t *Table) Apply(commands []Command) (*Table, []Outcome) {
+	outcomes := make([]Outcome, len(commands))
+	e := &edit{Table: *t, own: new(owner)}
+	if !e.run(commands, outcomes) {
+		// Something panicked half-way, and one edit for all cannot be undone
+		// in part. Once more, each command with an edit of its own.
+		e = &edit{Table: *t}
+		for i := range commands {
+			before := e.Table
+			e.own = new(owner)
+			if !e.run(commands[i:i+1], outcomes[i:i+1]) {
+				e = &edit{Table: before}
+			}
+		}
+	}
+	return &e.Table, outcomes
+}
+
+// run stops at the first panic, with an outcome that reports it.
+func (e *edit) run(commands []Command, outcomes []Outcome) (finished bool) {
+	i := 0
+	version := e.version
+	defer func() {
+		if p := recover(); p != nil {
+			outcomes[i] = Outcome{Code: Internal, Message: fmt.Sprintf("apply the command: %v", p), Index: version}
+		}
+	}()
+	for ; i < len(commands); i++ {
+		version = e.version
+		outcomes[i] = e.command(&commands[i])
+	}
+	return true
+}
+
+func (e *edit) command(c *Command) Outcome {
+	e.now = c.At
+	e.memory.prune(e.own, c.At)
+	if c.RequestID == "" {
+		return e.op(c.Op)
+	}
+	if len(c.RequestID) > MaxRequestID {
+		return e.refuse(Invalid, "", fmt.Sprintf("requestId: has %d bytes; use at most %d", len(c.RequestID), MaxRequestID))
+	}
+	if outcome, ok := e.memory.recall(c.RequestID, c.At); ok {
+		return outcome
+	}
+	outcome := e.op(c.Op)
+	r := &request{id: strings.Clone(c.RequestID), at: c.At, outcome: outcome}
+	e.memory.remember(e.own, r, e.bounds().outcomes)
+	return outcome
+}
+
+func (e *edit) op(op Op) Outcome {
+	if op == nil {
+		return e.refuse(Invalid, "", "this node does not know the operation; upgrade every node of the site to one version")
+	}
+	if _, founding := op.(Found); !founding && e.site == "" {
+		return e.refuse(Conflict, "", "the site is not founded yet; bootstrap it first")
+	}
+	return op.apply(e)
+}
+
+func (e *edit) done(id string, changed bool) Outcome {
+	return Outcome{ID: id, Index: e.version, Changed: changed}
+}
+
+func (e *edit) refuse(code Code, id, message string) Outcome {
+	return Outcome{Code: code, Message: message, ID: strings.Clone(id), Index: e.version}
+}
+
+func (f Found) apply(e *edit) Outcome {
+	if e.site != "" {
+		return e.refuse(Conflict, e.site, fmt.Sprintf("the site is already founded, as %q", e.site))
+	}
+	if fault := nameFault("site", f.Site); fault != "" {
+		return e.refuse(Invalid, "", fault)
+	}
+	if fault := textFault("epoch", f.Epoch, MaxName); fault != "" {
+		return e.refuse(Invalid, "", fault)
+	}
+	e.site, e.as, e.epoch = strings.Clone(f.Site), f.AS, strings.Clone(f.Epoch)
+	e.path = []string{e.site}
+	e.record(nil, false)
+	return e.done(e.site, true)
+}
+
+func (p Put) apply(e *edit) Outcome {
+	service, err := p.Service.Validate()
+	if err != nil {
+		return e.refuse(Invalid, "", err.Error())
+	}
+	r := &Route{Site: e.site, Path: e.path}
+	r.compact(service)
+	old, exists := e.local.get(byID(r.id))
+	switch {
+	case exists && old.Service.Equal(service):
+		return e.done(old.id, false)
+	case exists && p.Mode == Create:
+		return e.refuse(Conflict, r.id, fmt.Sprintf("%s is already registered with another definition; update it, or remove it first", r.id))
+	case !exists && p.Mode == Update:
+		return e.refuse(NotFound, r.id, fmt.Sprintf("%s is not registered; create it first", r.id))
+	case !exists && e.full():
+		return e.refuse(TooLarge, r.id, e.fullMessage())
+	}
+	e.stamp(r, old)
+	e.local.put(e.own, r, byID(r.id))
+	return e.done(r.id, true)
+}
+
+func (d Delete) apply(e *edit) Outcome {
+	id := NormalID(d.ID)
+	old, exists := e.local.get(byID(id))
+	if !exists {
+		return e.refuse(NotFound, shorten(id), fmt.Sprintf("%s is not registered at this site", quote(id)))
+	}
+	e.local.remove(e.own, byID(id))
+	e.record(old, true)
+	return e.done(old.id, true)
+}
+
+// shorten keeps what a client sent from filling the memory of outcomes.
+func shorten(id string) string {
+	return id[:min(len(id), MaxName+len(":http:graphql"))]
+}
+
+func (e *edit) full() bool { return e.local.len+e.learned.len >= e.bounds().routes }
+
+func (e *edit) fullMessage() string {
+	return fmt.Sprintf("the table holds %d routes, the most it may; remove some first", e.bounds().routes)
+}
+
+// stamp gives a route its times and its number in the history.
+func (e *edit) stamp(r, old *Route) {
+	r.ModifiedAt = e.now
+	r.ModifiedIndex = e.record(r, false)
+	r.CreatedAt, r.CreatedIndex = r.ModifiedAt, r.ModifiedIndex
+	if old != nil {
+		r.CreatedAt, r.CreatedIndex = old.CreatedAt, old.CreatedIndex
+	}
+}

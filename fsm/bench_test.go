@@ -1,0 +1,206 @@
+package fsm
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"time"
+)
+
+func benchService(i int) Service {
+	return Service{
+		Name:     fmt.Sprintf("service-%07d", i),
+		Endpoint: fmt.Sprintf("http://service-%07d.internal:8080/graphql", i),
+		Protocol: HTTPGraphQL,
+		Region:   "eu-west-1",
+	}
+}
+
+// benchTable registers n services in the order of their names mixed up.
+func benchTable(n int) *Table {
+	t, _ := new(Table).Apply([]Command{{Op: Found{Site: "paris", AS: 64512, Epoch: "1"}}})
+	const batch = 128
+	order := rand.New(rand.NewPCG(1, 2)).Perm(n)
+	for len(order) > 0 {
+		size := min(batch, len(order))
+		commands := make([]Command, 0, size)
+		for _, i := range order[:size] {
+			commands = append(commands, Command{At: 1_700_000_000_000, Op: Put{Service: benchService(i)}})
+		}
+		order = order[size:]
+		t, _ = t.Apply(commands)
+	}
+	return t
+}
+
+var benchSizes = []int{1_000, 100_000, 1_000_000}
+
+// BenchmarkApply is one command a batch: the dearest way to apply.
+func BenchmarkApply(b *testing.B) {
+	for _, size := range benchSizes {
+		table := benchTable(size)
+		random := rand.New(rand.NewPCG(3, 4))
+		batches := make([][]byte, 4096)
+		for i := range batches {
+			s := benchService(random.IntN(size))
+			s.Endpoint += fmt.Sprint("?", i)
+			batches[i] = EncodeBatch(nil, []Command{{RequestID: fmt.Sprintf("%032x", random.Uint64()), At: int64(1_700_000_000_000 + i), By: "admin", Op: Put{Mode: Upsert, Service: s}}})
+		}
+		b.Run(fmt.Sprintf("routes=%d", size), func(b *testing.B) {
+			b.ReportAllocs()
+			t := table
+			for i := 0; b.Loop(); i++ {
+				commands, err := DecodeBatch(batches[i%len(batches)])
+				if err != nil {
+					b.Fatal(err)
+				}
+				for j := range commands {
+					commands[j].At += int64(i / len(batches) * 600_000)
+				}
+				t, _ = t.Apply(commands)
+			}
+			_ = t
+		})
+	}
+}
+
+// BenchmarkApplyBatch is group commit: 100 commands a batch, cost per command.
+func BenchmarkApplyBatch(b *testing.B) {
+	for _, size := range benchSizes {
+		table := benchTable(size)
+		random := rand.New(rand.NewPCG(3, 4))
+		b.Run(fmt.Sprintf("routes=%d", size), func(b *testing.B) {
+			b.ReportAllocs()
+			t := table
+			commands := make([]Command, 100)
+			for n := 0; b.Loop(); n += 100 {
+				for j := range commands {
+					s := benchService(random.IntN(size))
+					s.Region = fmt.Sprint(n)
+					commands[j] = Command{At: int64(n), Op: Put{Mode: Upsert, Service: s}}
+				}
+				t, _ = t.Apply(commands)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/command")
+		})
+	}
+}
+
+// BenchmarkMemory reports what a route costs in a table of a million, keys and
+// indexes and the history included.
+func BenchmarkMemory(b *testing.B) {
+	for b.Loop() {
+		const size = 1_000_000
+		before := heap()
+		t := benchTable(size)
+		b.ReportMetric(float64(heap()-before)/size, "B/route")
+		runtime.KeepAlive(t)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func BenchmarkSnapshotWrite(b *testing.B) {
+	t := benchTable(1_000_000)
+	var size counter
+	for b.Loop() {
+		size = 0
+		if err := WriteSnapshot(&size, t); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(size)/1e6, "MB")
+}
+
+type counter int
+
+func (c *counter) Write(b []byte) (int, error) { *c += counter(len(b)); return len(b), nil }
+
+func BenchmarkSnapshotRead(b *testing.B) {
+	var data bytes.Buffer
+	if err := WriteSnapshot(&data, benchTable(1_000_000)); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := ReadSnapshot(bytes.NewReader(data.Bytes())); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkApplyBesideSnapshot reports the longest that one command took while
+// a million routes were being written.
+func BenchmarkApplyBesideSnapshot(b *testing.B) {
+	t := benchTable(1_000_000)
+	var longest time.Duration
+	for b.Loop() {
+		done := make(chan error)
+		go func(t *Table) { done <- WriteSnapshot(io.Discard, t) }(t)
+		for i, writing := 0, true; writing; i++ {
+			select {
+			case err := <-done:
+				if err != nil {
+					b.Fatal(err)
+				}
+				writing = false
+			default:
+			}
+			s := benchService(i % 1_000_000)
+			s.Region = "moved"
+			start := time.Now()
+			t, _ = t.Apply([]Command{{Op: Put{Mode: Upsert, Service: s}}})
+			longest = max(longest, time.Since(start))
+		}
+	}
+	b.ReportMetric(float64(longest.Microseconds())/1000, "longest-ms")
+}
+
+func BenchmarkBatchEncode(b *testing.B) {
+	commands := benchCommands(100)
+	var data []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		data = EncodeBatch(data[:0], commands)
+	}
+	b.ReportMetric(float64(len(data)), "B")
+}
+
+func BenchmarkBatchDecode(b *testing.B) {
+	data := EncodeBatch(nil, benchCommands(100))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := DecodeBatch(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchCommands(n int) []Command {
+	commands := make([]Command, n)
+	for i := range commands {
+		commands[i] = Command{RequestID: fmt.Sprintf("%032x", i), At: 1_700_000_000_000, By: "admin", Op: Put{Service: benchService(i)}}
+	}
+	return commands
+}
+
+func BenchmarkAll(b *testing.B) {
+	t := benchTable(1_000_000)
+	for b.Loop() {
+		n := 0
+		for range t.All() {
+			n++
+		}
+		if n != 1_000_000 {
+			b.Fatal(n)
+		}
+	}
+}

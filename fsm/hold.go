@@ -1,0 +1,61 @@
+package fsm
+
+import (
+	"fmt"
+	"slices"
+)
+
+// MaxHeldBack is how many members can be kept from voting by hand.
+const MaxHeldBack = 64
+
+// HoldBack keeps a member of the site from being made a voter, or ends that:
+// what an operator demoted stays demoted whoever leads.
+type HoldBack struct {
+	ID   string
+	Held bool
+}
+
+// HeldBack tells whether a member is kept from voting.
+func (t *Table) HeldBack(id string) bool {
+	_, held := slices.BinarySearch(t.heldBack, id)
+	return held
+}
+
+func (h HoldBack) apply(e *edit) Outcome {
+	if fault := nameFault("id", h.ID); fault != "" {
+		return e.refuse(Invalid, "", fault)
+	}
+	at, held := slices.BinarySearch(e.heldBack, h.ID)
+	switch {
+	case held == h.Held:
+		return e.done(h.ID, false)
+	case h.Held && len(e.heldBack) >= MaxHeldBack:
+		return e.refuse(TooLarge, h.ID, fmt.Sprintf("%d members are held back, the most there may be; remove some first", MaxHeldBack))
+	}
+	// Older tables share the list: it is replaced, not changed.
+	next := slices.Clone(e.heldBack)
+	if h.Held {
+		e.heldBack = slices.Insert(next, at, h.ID)
+	} else {
+		e.heldBack = slices.Delete(next, at, at+1)
+	}
+	e.record(nil, false)
+	return e.done(h.ID, true)
+}
+
+func (h HoldBack) encode(b []byte) []byte {
+	b = appendText(b, 1, h.ID)
+	return appendBool(b, 2, h.Held)
+}
+
+func decodeHoldBack(s *scanner) (h HoldBack) {
+	for s.next() {
+		switch s.field {
+		case 1:
+			h.ID = s.text()
+		case 2:
+			h.Held = s.uint() != 0
+		}
+	}
+	return h
+}

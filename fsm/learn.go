@@ -1,0 +1,251 @@
+package fsm
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"unique"
+)
+
+// MaxPath is how many sites an announced path may cross.
+const MaxPath = 64
+
+func (l Learn) apply(e *edit) Outcome {
+	if fault := nameFault("peer", l.Peer); fault != "" {
+		return e.refuse(Invalid, "", fault)
+	}
+	p, ok := e.peer(l.Peer)
+	if !ok {
+		return e.refuse(TooLarge, l.Peer, fmt.Sprintf("peer %s: the site has %d peers, the most it may", l.Peer, e.bounds().peers))
+	}
+	if l.Epoch != "" {
+		if p.held.fences(l.Epoch, l.Term) {
+			return e.refuse(Conflict, p.id, fmt.Sprintf("peer %s: term %d of epoch %s is over; term %d of epoch %s has been seen",
+				p.id, l.Term, quote(l.Epoch), p.held.Term, quote(p.held.Epoch)))
+		}
+		if l.Epoch != p.held.Epoch {
+			p.held.Epoch, p.held.Version, p.held.Complete = strings.Clone(l.Epoch), 0, false
+		}
+		p.held.Term = l.Term
+	}
+	in := intake{edit: e, peer: &p, before: e.version}
+	in.take(&l)
+	e.putPeer(p)
+	return in.outcome()
+}
+
+// fences tells whether (epoch, term) is older than what the peer has shown.
+func (h Held) fences(epoch string, term uint64) bool {
+	return cmp.Or(strings.Compare(epoch, h.Epoch), cmp.Compare(term, h.Term)) < 0
+}
+
+// intake is one Learn under way.
+type intake struct {
+	*edit
+	peer               *peer
+	before             uint64
+	malformed, refused int
+}
+
+func (in *intake) take(l *Learn) {
+	for _, key := range l.Remove {
+		in.withdraw(key.ID, key.Site)
+	}
+	for i := range l.Add {
+		in.add(&l.Add[i])
+	}
+	held := &in.peer.held
+	if l.EndOfRIB {
+		in.sweep(l.Resumed)
+		held.Complete = true
+	}
+	// A dump comes in the order of ids, so half of one is no position. While
+	// it is under way the earlier position stays true: what came since would
+	// only come again.
+	if held.Complete {
+		held.Version = l.Version
+	}
+}
+
+func (in *intake) outcome() Outcome {
+	o := in.done(in.peer.id, in.version != in.before)
+	o.Malformed, o.Refused = in.malformed, in.refused
+	if in.refused > 0 {
+		o.Message = fmt.Sprintf("peer %s: refused %d routes: it may hold %d here, and the table %d",
+			in.peer.id, in.refused, in.peer.limit(), in.bounds().routes)
+	}
+	return o
+}
+
+// add takes one announcement. What is malformed, or has come round to where
+// it began, withdraws what the peer said before under that key (RFC 7606 §2).
+func (in *intake) add(a *LearnedRoute) {
+	service, err := a.Service.Validate()
+	id := a.ID
+	if id == "" {
+		id = service.ID()
+	}
+	if err != nil || NormalID(id) != service.ID() || !pathOK(a.Path, a.Site) {
+		in.malformed++
+		in.withdraw(id, a.Site)
+		return
+	}
+	if slices.Contains(a.Path, in.site) {
+		in.withdraw(id, a.Site)
+		return
+	}
+	r := &Route{Site: unique.Make(a.Site).Value(), Peer: in.peer.id, PeerVersion: a.Version}
+	r.Path = in.sharedPath(a.Path)
+	r.compact(service)
+	in.announce(r)
+}
+
+// pathOK wants known-good names with the origin last.
+func pathOK(path []string, site string) bool {
+	if len(path) == 0 || len(path) > MaxPath || path[len(path)-1] != site {
+		return false
+	}
+	return !slices.ContainsFunc(path, func(s string) bool { return nameFault("path", s) != "" })
+}
+
+func (in *intake) announce(r *Route) {
+	old, exists := in.learned.get(byPath(r.id, r.Site, r.Peer))
+	switch {
+	case exists && old.sameAs(r):
+		return
+	case !exists && (in.full() || in.peer.held.Routes >= in.peer.limit()):
+		in.refused++
+		return
+	}
+	in.replace(r, old)
+	in.peer.held.Routes++
+	if exists {
+		in.peer.held.Routes--
+		in.unstale(old)
+	}
+}
+
+func (p *peer) limit() int {
+	if p.config != nil && p.config.MaxRoutes > 0 {
+		return p.config.MaxRoutes
+	}
+	return MaxRoutes
+}
+
+func (in *intake) unstale(old *Route) {
+	if old.Stale {
+		in.peer.held.Stale--
+	}
+}
+
+func (in *intake) withdraw(id, site string) {
+	id = NormalID(id)
+	if old, exists := in.learned.get(byPath(id, site, in.peer.id)); exists {
+		in.removeLearned(old)
+		in.peer.held.Routes--
+		in.unstale(old)
+	}
+}
+
+// sweep ends a dump: it removes what is stale still, or confirms it.
+func (in *intake) sweep(confirm bool) {
+	if in.peer.held.Stale == 0 {
+		return
+	}
+	for _, old := range in.stale(in.peer.id, true) {
+		if confirm {
+			in.mark(old, false)
+		} else {
+			in.removeLearned(old)
+			in.peer.held.Routes--
+		}
+	}
+	in.peer.held.Stale = 0
+}
+
+// stale collects the routes of a peer that are, or are not, stale; collected
+// first, as the trees change under the walk.
+func (e *edit) stale(peer string, is bool) []*Route {
+	var routes []*Route
+	for r := range e.Learned(peer) {
+		if r.Stale == is {
+			routes = append(routes, r)
+		}
+	}
+	return routes
+}
+
+func (m MarkStale) apply(e *edit) Outcome {
+	p, _ := e.peers.get(peerByID(m.Peer))
+	if p == nil {
+		return e.done(strings.Clone(shorten(m.Peer)), false)
+	}
+	before := e.version
+	for _, old := range e.stale(p.id, false) {
+		e.mark(old, true)
+	}
+	changed := *p
+	changed.held.Stale, changed.held.Complete = p.held.Routes, false
+	e.putPeer(changed)
+	return e.done(p.id, e.version != before)
+}
+
+func (w Withdraw) apply(e *edit) Outcome {
+	p, _ := e.peers.get(peerByID(w.Peer))
+	if p == nil {
+		return e.done(strings.Clone(shorten(w.Peer)), false)
+	}
+	before := e.version
+	e.withdrawAll(*p)
+	return e.done(p.id, e.version != before)
+}
+
+// withdrawAll drops the peer's routes and its position; a configured peer
+// keeps its fence.
+func (e *edit) withdrawAll(p peer) {
+	for _, r := range slices.Collect(e.Learned(p.id)) {
+		e.removeLearned(r)
+	}
+	p.held = Held{Epoch: p.held.Epoch, Term: p.held.Term}
+	if p.config == nil {
+		p.held = Held{}
+	}
+	e.putPeer(p)
+}
+
+// mark changes nothing of a route but whether it is stale.
+func (e *edit) mark(old *Route, stale bool) {
+	r := *old
+	r.Stale = stale
+	e.replace(&r, old)
+}
+
+func (e *edit) replace(r, old *Route) {
+	e.stamp(r, old)
+	e.learned.put(e.own, r, byPath(r.id, r.Site, r.Peer))
+	e.byPeer.put(e.own, r, byPeer(r.Peer, r.Site, r.id))
+}
+
+func (e *edit) removeLearned(r *Route) {
+	e.learned.remove(e.own, byPath(r.id, r.Site, r.Peer))
+	e.byPeer.remove(e.own, byPeer(r.Peer, r.Site, r.id))
+	e.record(r, true)
+}
+
+// sharedPath keeps one copy of a path for all routes of a batch.
+func (e *edit) sharedPath(path []string) []string {
+	key := strings.Join(path, " ")
+	if own, ok := e.paths[key]; ok {
+		return own
+	}
+	own := make([]string, len(path))
+	for i, s := range path {
+		own[i] = unique.Make(s).Value()
+	}
+	if e.paths == nil {
+		e.paths = make(map[string][]string)
+	}
+	e.paths[key] = own
+	return own
+}
