@@ -1,0 +1,217 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// Batch is a session in one HTTP request: calls are gathered, Send carries
+// them all, and the answers come back together. Objects in answers cannot be
+// called any more, and the server cannot call back; pipeline instead.
+type Batch struct {
+	session *Session
+	conn    *batchConn
+	url     string
+	client  *http.Client
+}
+
+// NewBatch returns an empty batch. client may be nil for http.DefaultClient.
+func NewBatch(url string, client *http.Client, cfg Config) *Batch {
+	if client == nil {
+		client = http.DefaultClient
+	}
+	conn := newBatchConn()
+	return &Batch{session: NewSession(conn, cfg), conn: conn, url: url, client: client}
+}
+
+// Main refers to the server's main object.
+func (b *Batch) Main() *Stub { return b.session.Main() }
+
+// Send makes the request, once. It asks for the outcome of every promise on
+// which nothing was pipelined, and of those that were pulled; Await of these
+// returns at once afterwards. The error is that of the request as a whole.
+func (b *Batch) Send(ctx context.Context) error {
+	b.session.askForLeaves()
+	err := b.exchange(ctx)
+	if err != nil {
+		err = fmt.Errorf("send batch to %s: %w", b.url, err)
+		b.session.end(err, false)
+	}
+	b.conn.last()
+	if ended := b.session.Run(ctx); err == nil && !errors.Is(ended, errBatchOver) {
+		err = ended
+	}
+	return err
+}
+
+// exchange sends what was gathered and takes in the answers.
+func (b *Batch) exchange(ctx context.Context) error {
+	body := bytes.Join(b.session.gathered(), []byte("\n"))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	response, err := b.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("the server answered %s", response.Status)
+	}
+	limit := int64(b.session.limits.BufferedBytes)
+	answers, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	if err != nil {
+		return err
+	}
+	if int64(len(answers)) > limit {
+		return fmt.Errorf("the answer is longer than %d bytes", limit)
+	}
+	b.conn.add(answers)
+	return nil
+}
+
+// askForLeaves pulls the calls whose results nothing builds on.
+func (s *Session) askForLeaves() {
+	s.mu.Lock()
+	var leaves []*imported
+	for _, i := range s.imports {
+		if i.promise && !i.used {
+			leaves = append(leaves, i)
+		}
+	}
+	s.mu.Unlock()
+	for _, i := range leaves {
+		i.ask()
+	}
+}
+
+// gathered takes the messages queued so far.
+func (s *Session) gathered() [][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list [][]byte
+	for _, m := range s.out.messages {
+		list = append(list, bytes.Clone(m.buf))
+	}
+	s.out = s.out.emptied()
+	return list
+}
+
+var errBatchOver = errors.New("the HTTP batch is over")
+
+// BatchHandler serves HTTP batches: each POST is a session of its own with
+// what main returns. Other methods get 405, a body longer than MessageBytes
+// 413. The answer is sent when all calls have ended.
+func BatchHandler(main func(*http.Request) *Target, cfg Config) http.Handler {
+	limits := cfg.Limits.withDefaults()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			http.Error(w, "an HTTP batch is a POST request", http.StatusMethodNotAllowed)
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limits.MessageBytes)))
+		if err != nil {
+			http.Error(w, fmt.Sprintf("read the batch: %v", err), statusOf(err))
+			return
+		}
+		c := cfg
+		c.Main = main(r)
+		serveBatch(w, r, body, c)
+	})
+}
+
+func statusOf(err error) int {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusBadRequest
+}
+
+func serveBatch(w http.ResponseWriter, r *http.Request, body []byte, cfg Config) {
+	conn := newBatchConn()
+	conn.add(body)
+	s := NewSession(conn, cfg)
+	s.oneWay = true
+	conn.drained = s.whenIdle
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	conn.write = w.Write
+	_ = s.Run(r.Context()) // the peer has been told what there is to tell
+}
+
+// whenIdle ends a batch when everything it asked for is done.
+func (s *Session) whenIdle() {
+	over := func() { s.end(errBatchOver, false) }
+	s.mu.Lock()
+	s.idle = over
+	idle := s.idleLocked()
+	s.mu.Unlock()
+	if idle != nil {
+		idle()
+	}
+}
+
+// batchConn carries messages as lines.
+type batchConn struct {
+	drained func()                    // runs once when all messages were read
+	write   func([]byte) (int, error) // nil discards
+	wrote   bool
+	closed  chan struct{}
+	once    sync.Once
+	lines   []byte
+	over    bool // nothing can come after lines
+}
+
+func newBatchConn() *batchConn { return &batchConn{closed: make(chan struct{})} }
+
+func (c *batchConn) add(lines []byte) { c.lines = lines }
+func (c *batchConn) last()            { c.over = true }
+
+func (c *batchConn) Read(ctx context.Context) ([]byte, error) {
+	if len(c.lines) > 0 {
+		line, rest, _ := bytes.Cut(c.lines, []byte("\n"))
+		c.lines = rest
+		return line, nil
+	}
+	if c.over {
+		return nil, errBatchOver
+	}
+	if c.drained != nil {
+		c.drained()
+		c.drained = nil
+	}
+	select {
+	case <-c.closed:
+		return nil, errBatchOver
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (c *batchConn) Write(_ context.Context, messages ...[]byte) error {
+	if c.write == nil {
+		return nil
+	}
+	for _, m := range messages {
+		if c.wrote {
+			m = append([]byte("\n"), m...)
+		}
+		c.wrote = true
+		if _, err := c.write(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *batchConn) Close(string) error {
+	c.once.Do(func() { close(c.closed) })
+	return nil
+}

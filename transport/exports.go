@@ -1,0 +1,239 @@
+package transport
+
+// export is an entry of the export table: what the peer can refer to.
+type export struct {
+	ref   ref
+	count int  // how often the peer was told of it; release gives that back
+	asked bool // the peer wants the outcome
+}
+
+// wireTable is the referrer of messages to the peer. It undoes what a message
+// that is not sent would have exported.
+type wireTable struct {
+	session  *Session
+	exports  []int64
+	promises []int64 // those of exports whose outcome the peer expects
+	held     []*imported
+}
+
+func (t *wireTable) stub(e *encoder, r ref) error {
+	if i, ok := r.(*imported); ok && i.session == t.session && t.session.hold(i) {
+		t.held = append(t.held, i)
+		e.raw(`["import",`)
+		e.integer(i.id)
+		e.raw("]")
+		return nil
+	}
+	r.retain()
+	return t.export(e, `["export",`, r)
+}
+
+func (t *wireTable) promise(e *encoder, r ref, path []any) error {
+	if i, ok := r.(*imported); ok && i.session == t.session && t.session.hold(i) {
+		t.held = append(t.held, i)
+		e.raw(`["pipeline",`)
+		e.integer(i.id)
+		if len(path) > 0 {
+			e.raw(",")
+			if err := e.path(path); err != nil {
+				return err
+			}
+		}
+		e.raw("]")
+		return nil
+	}
+	if len(path) > 0 {
+		r = r.call(path, nil)
+	} else {
+		r.retain()
+	}
+	if err := t.export(e, `["promise",`, r); err != nil {
+		return err
+	}
+	t.promises = append(t.promises, t.exports[len(t.exports)-1])
+	return nil
+}
+
+func (t *wireTable) target(e *encoder, target *Target) error {
+	return t.export(e, `["export",`, t.session.bind(target))
+}
+
+func (t *wireTable) item(*encoder, *Item) error { return errStrayItem }
+
+// export gives r, which it takes over, an id of its own. Ids are not used
+// again for the same thing: the reference counts one introduction for each id.
+func (t *wireTable) export(e *encoder, kind string, r ref) error {
+	id, err := t.session.export(r)
+	if err != nil {
+		r.release()
+		return err
+	}
+	t.exports = append(t.exports, id)
+	e.raw(kind)
+	e.integer(id)
+	e.raw("]")
+	return nil
+}
+
+func (s *Session) export(r ref) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return 0, s.err
+	}
+	if len(s.exports) >= s.limits.Exports {
+		return 0, overloaded("the peer holds %d objects, results and functions of this session: no more can be sent", len(s.exports))
+	}
+	id := s.nextExport
+	s.nextExport--
+	s.exports[id] = &export{ref: r, count: 1}
+	return id, nil
+}
+
+func (t *wireTable) mark() int { return len(t.exports) }
+
+func (t *wireTable) undo(mark int) {
+	for _, id := range t.exports[mark:] {
+		t.session.mu.Lock()
+		x := t.session.exports[id]
+		delete(t.session.exports, id)
+		t.session.mu.Unlock()
+		if x != nil {
+			x.ref.release()
+		}
+	}
+	t.exports = t.exports[:mark]
+	for len(t.promises) > 0 && (mark == 0 || t.promises[len(t.promises)-1] < t.exports[mark-1]) {
+		t.promises = t.promises[:len(t.promises)-1]
+	}
+}
+
+// unholdLocked ends the holds of a message that is sent, or is not.
+func (t *wireTable) unholdLocked() {
+	for _, i := range t.held {
+		t.session.unholdLocked(i)
+	}
+	clear(t.held)
+	t.held = t.held[:0]
+}
+
+// send queues m under commit, which may refuse, and sees to what m exported.
+func (s *Session) send(m *message, commit func() error) error {
+	s.mu.Lock()
+	err := s.err
+	if err == nil {
+		err = commit()
+	}
+	if err != nil {
+		s.mu.Unlock()
+		s.discard(m)
+		return err
+	}
+	promises := m.promises
+	m.exports, m.promises = m.exports[:0], nil
+	s.sendLocked(m)
+	m.unholdLocked() // after m, which a release must not overtake
+	s.mu.Unlock()
+	for _, id := range promises {
+		_ = s.answerWhenKnown(id) // an id just made is known, or the session ended
+	}
+	return nil
+}
+
+// discard drops a message and takes back what it would have exported.
+func (s *Session) discard(m *message) {
+	s.mu.Lock()
+	m.unholdLocked()
+	s.mu.Unlock()
+	m.undo(0)
+	m.free()
+}
+
+// sendCall pushes a call, or a read when in is nil, of path in i.
+func (s *Session) sendCall(i *imported, path []any, in *payload) ref {
+	defer in.release()
+	return s.push(i, func(e *encoder) error {
+		e.raw(`["push",["pipeline",`)
+		e.integer(i.id)
+		e.raw(",")
+		if err := e.path(path); err != nil {
+			return err
+		}
+		if in != nil {
+			e.raw(",")
+			if err := e.elements(in.args); err != nil {
+				return err
+			}
+		}
+		e.raw("]]")
+		return nil
+	}, func() ref {
+		r, _ := i.callValue(path, in)
+		return r
+	})
+}
+
+// sendMap pushes a map over what lies at path in i.
+func (s *Session) sendMap(i *imported, path []any, m *mapping) ref {
+	defer m.release()
+	return s.push(i, func(e *encoder) error {
+		e.raw(`["push",["remap",`)
+		e.integer(i.id)
+		e.raw(",")
+		if err := e.path(path); err != nil {
+			return err
+		}
+		e.raw(",[")
+		for n, c := range m.captures {
+			if n > 0 {
+				e.raw(",")
+			}
+			if err := e.table.stub(e, c.ref); err != nil {
+				return err
+			}
+		}
+		e.raw("],[")
+		for n, instruction := range m.instructions {
+			if n > 0 {
+				e.raw(",")
+			}
+			e.buf = append(e.buf, instruction...)
+		}
+		e.raw("]]]")
+		return nil
+	}, func() ref { return i.remap(path, m) })
+}
+
+// push sends a message that asks i's side for something and returns the
+// outcome to come. When i was resolved meanwhile, there is a local way.
+func (s *Session) push(i *imported, write func(*encoder) error, local func() ref) ref {
+	if !s.hold(i) {
+		if _, _, ok := i.outcome(); ok {
+			return local()
+		}
+		if err := s.Err(); err != nil {
+			return s.rejected(err)
+		}
+		return s.rejected(errReleased)
+	}
+	m := s.newMessage()
+	m.held = append(m.held, i)
+	if err := write(&m.encoder); err != nil {
+		s.discard(m)
+		return s.rejected(err)
+	}
+	result := &imported{session: s, promise: true, refs: 1, remote: 1}
+	err := s.send(m, func() error {
+		if len(s.imports) >= s.limits.Imports {
+			return overloaded("%d calls and objects are open in this session: await or release some", len(s.imports))
+		}
+		result.id = s.nextPush
+		s.nextPush++
+		s.imports[result.id] = result
+		return nil
+	})
+	if err != nil {
+		return s.rejected(err)
+	}
+	return result
+}

@@ -1,0 +1,46 @@
+// The object that the reference serves to the Go client. The Go test serves
+// one with the same methods to client.mjs.
+import { RpcTarget } from "capnweb";
+
+export class Counter extends RpcTarget {
+  #value = 0;
+  #disposed;
+  constructor(value, disposed) {
+    super();
+    this.#value = value;
+    this.#disposed = disposed;
+  }
+  add(n) { return (this.#value += n); }
+  get value() { return this.#value; }
+  [Symbol.dispose]() { this.#disposed?.(); }
+}
+
+export class Api extends RpcTarget {
+  #seen = [];
+  #kept = null;
+  #disposed = 0;
+  #session = () => ({ imports: 0, exports: 0 });
+
+  attach(session) { this.#session = () => session.getStats(); }
+
+  echo(value) { return value; }
+  add(a, b) { return a + b; }
+  note(n) { this.#seen.push(n); }
+  seen() { return this.#seen; }
+  counter(start) { return new Counter(start, () => { this.#disposed++; }); }
+  counters() { return { list: [new Counter(1), new Counter(2)], name: "two" }; }
+  disposed() { return this.#disposed; }
+  list() { return { items: [{ id: 1, name: "one" }, { id: 2, name: "two" }, { id: 3, name: "three" }], none: null }; }
+  describe(id, name) { return `${id}:${name}`; }
+  async later(value) { await new Promise(r => setTimeout(r, 5)); return value; }
+  async call(f, ...args) { return await f(...args); }
+  keep(f) { this.#kept = f.dup(); }
+  async useKept(value) { return await this.#kept(value); }
+  drop() { this.#kept[Symbol.dispose](); this.#kept = null; }
+  stats() { return this.#session(); }
+  fail() {
+    throw Object.assign(new RangeError("out of range", { cause: new TypeError("the cause") }),
+      { code: "too_large", limit: 7, when: new Date(0) });
+  }
+  failMany() { throw new AggregateError([new Error("first"), new Error("second")], "many"); }
+}

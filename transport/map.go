@@ -1,0 +1,270 @@
+package transport
+
+import (
+	"reflect"
+	"sync/atomic"
+)
+
+// mapping is the function of a remap: instructions in the notation of the
+// protocol, evaluated for each element. In them 0 is the element, positive ids
+// are the results of earlier instructions, negative ones the captures.
+type mapping struct {
+	captures     []*Stub
+	instructions [][]byte
+	budget       *atomic.Int64 // steps that the message may still take
+}
+
+func (m *mapping) release() {
+	for _, c := range m.captures {
+		c.Release()
+	}
+}
+
+// remap reads ["remap", id, path, captures, instructions].
+func (d *decoder) remap() (any, error) {
+	id, err := d.nextInteger()
+	if err != nil {
+		return nil, err
+	}
+	node, err := d.scope.lookup(id)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.next(); err != nil {
+		return nil, err
+	}
+	path, err := d.path()
+	if err != nil {
+		return nil, err
+	}
+	m, err := d.mapping()
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := node.(ref); ok {
+		return d.refer(r.remap(path, m), true), nil
+	}
+	return d.refer(d.session.remapAt(node, path, m), true), nil
+}
+
+func (d *decoder) mapping() (*mapping, error) {
+	m := &mapping{budget: d.budget()}
+	err := d.captures(m)
+	if err == nil {
+		err = d.instructions(m)
+	}
+	if err != nil {
+		m.release()
+		return nil, err
+	}
+	return m, nil
+}
+
+// budget is shared by all maps of a message.
+func (d *decoder) budget() *atomic.Int64 {
+	if l, ok := d.scope.(*lap); ok {
+		return l.mapping.budget
+	}
+	b := new(atomic.Int64)
+	b.Store(int64(d.session.limits.MapCalls))
+	return b
+}
+
+func (d *decoder) captures(m *mapping) error {
+	return d.bareArray(func() error {
+		if err := d.expect('['); err != nil {
+			return err
+		}
+		kind, err := d.key()
+		if err != nil {
+			return err
+		}
+		id, err := d.nextInteger()
+		if err != nil {
+			return err
+		}
+		s, err := d.capture(kind, id)
+		if err != nil {
+			return err
+		}
+		m.captures = append(m.captures, s)
+		return d.expect(']')
+	})
+}
+
+func (d *decoder) capture(kind string, id int64) (*Stub, error) {
+	switch kind {
+	case "import":
+		node, err := d.scope.lookup(id)
+		if err != nil {
+			return nil, err
+		}
+		return &Stub{ref: d.start(node, nil, nil)}, nil
+	case "export":
+		r, err := d.scope.importStub(id)
+		return &Stub{ref: r}, err
+	}
+	return nil, violation("a map captures imports and exports, not %.64q", kind)
+}
+
+func (d *decoder) instructions(m *mapping) error {
+	err := d.bareArray(func() error {
+		raw, err := d.skip(d.depth)
+		m.instructions = append(m.instructions, append([]byte(nil), raw...))
+		return err
+	})
+	if err == nil && len(m.instructions) == 0 {
+		return violation("a map without instructions")
+	}
+	return err
+}
+
+// bareArray reads the next element of an expression, an array that is not
+// wrapped.
+func (d *decoder) bareArray(item func() error) error {
+	if err := d.next(); err != nil {
+		return err
+	}
+	if err := d.expect('['); err != nil {
+		return err
+	}
+	if d.accept(']') {
+		return nil
+	}
+	for {
+		if err := item(); err != nil {
+			return err
+		}
+		if d.accept(']') {
+			return nil
+		}
+		if err := d.next(); err != nil {
+			return err
+		}
+	}
+}
+
+// remapAt applies m, which it takes over, to what lies at path inside v:
+// to each element of an array, to any other value itself, to null and
+// undefined not at all.
+func (s *Session) remapAt(v any, path []any, m *mapping) ref {
+	for i := 0; ; i++ {
+		switch r := v.(type) {
+		case *Promise:
+			return r.ref.remap(append(r.path[:len(r.path):len(r.path)], path[i:]...), m)
+		case *Stub:
+			return r.ref.remap(path[i:], m)
+		case *Target:
+			b := s.bind(r)
+			defer b.release()
+			return b.remap(path[i:], m)
+		}
+		if i == len(path) {
+			break
+		}
+		next, err := property(v, path[i])
+		if err != nil {
+			m.release()
+			return s.rejected(err)
+		}
+		v = next
+	}
+	defer m.release()
+	return s.apply(v, m)
+}
+
+func (s *Session) apply(v any, m *mapping) ref {
+	switch v.(type) {
+	case nil, Undefined:
+		return s.answered(v, nil)
+	}
+	out := &payload{}
+	n, element, isList := listOf(v)
+	if !isList {
+		out.args = make([]any, 1)
+		if err := s.applyTo(v, m, out, place{list: out.args}); err != nil {
+			out.release()
+			return s.rejected(err)
+		}
+		return s.answered(out.args[0], out.handles())
+	}
+	list := make([]any, n)
+	for i := range list {
+		if err := s.applyTo(element(i), m, out, place{list: list, index: i}); err != nil {
+			out.release()
+			return s.rejected(err)
+		}
+	}
+	return s.answered(list, out.handles())
+}
+
+// listOf gives v's elements if v is an array to JavaScript.
+func listOf(v any) (n int, element func(int) any, ok bool) {
+	if list, ok := v.([]any); ok {
+		return len(list), func(i int) any { return list[i] }, true
+	}
+	if _, bytes := v.([]byte); bytes {
+		return 0, nil, false
+	}
+	r := reflect.ValueOf(v)
+	if r.Kind() != reflect.Slice && r.Kind() != reflect.Array {
+		return 0, nil, false
+	}
+	return r.Len(), func(i int) any { return r.Index(i).Interface() }, true
+}
+
+// applyTo runs the instructions on one element; out owns the result, which
+// goes to at.
+func (s *Session) applyTo(element any, m *mapping, out *payload, at place) error {
+	l := &lap{mapping: m, values: make([]any, 1, len(m.instructions))}
+	l.values[0] = element
+	var kept payload
+	defer kept.release()
+	for i, instruction := range m.instructions {
+		if m.budget.Add(-1) < 0 {
+			return overloaded("the maps of one message may take %d steps in all", s.limits.MapCalls)
+		}
+		d := decoder{scanner: scanner{data: instruction}, session: s, scope: l, depth: s.limits.Depth}
+		p, err := d.single()
+		if err != nil {
+			return typeErrorf("map: %v", err)
+		}
+		if p.fault != nil {
+			p.release()
+			return p.fault
+		}
+		into := &kept
+		if i == len(m.instructions)-1 {
+			into = out
+			at.set(p.args[0])
+		}
+		l.values = append(l.values, p.args[0])
+		into.stubs = append(into.stubs, p.stubs...)
+		into.waits = append(into.waits, p.waits...)
+	}
+	return nil
+}
+
+// lap is the scope of a map's instructions for one element.
+type lap struct {
+	mapping *mapping
+	values  []any
+}
+
+func (l *lap) lookup(id int64) (any, error) {
+	switch {
+	case id < 0 && -id <= int64(len(l.mapping.captures)):
+		return l.mapping.captures[-id-1].ref, nil
+	case id >= 0 && id < int64(len(l.values)):
+		if s, ok := l.values[id].(*Stub); ok {
+			return s.ref, nil
+		}
+		return l.values[id], nil
+	}
+	return nil, violation("no value %d in this map", id)
+}
+
+func (l *lap) importStub(int64) (ref, error) {
+	return nil, violation("a map cannot introduce objects")
+}
+func (l *lap) importPromise(int64) (ref, error) { return l.importStub(0) }

@@ -1,0 +1,41 @@
+// Package transport speaks Cap'n Web, the object-capability RPC protocol of
+// the npm package capnweb (0.12 is the reference), as client and as server.
+//
+// A Session runs over one Conn and is symmetric: each side offers a main
+// Target and reaches the other's through Main. Calls never wait for answers:
+// Stub.Call returns a Promise, on which further calls can be pipelined before
+// anything has come back. Targets and functions may appear anywhere in
+// arguments and results; the other side holds them by reference until it
+// releases them.
+//
+// The package promises: a peer can break its own session and nothing else;
+// calls reach a target in the order they were sent; everything a peer can
+// grow has a bound (Limits); Session.Run owns every goroutine it starts and
+// joins them before it returns. The package knows no sockets: see transport/ws
+// for WebSocket, BatchHandler and NewBatch for HTTP, Pipe for memory.
+package transport
+
+import "context"
+
+// Conn carries whole messages both ways. Read and Write are each called by
+// one goroutine at a time; Close may be called beside both and ends them.
+type Conn interface {
+	// Read returns the next message, valid until the next Read. An error ends
+	// the session; io.EOF says the peer closed in good order. ctx ends only
+	// with the session.
+	Read(ctx context.Context) ([]byte, error)
+	// Write sends each message as one frame, with as few system calls as it
+	// can. It keeps no message after it returned.
+	Write(ctx context.Context, messages ...[]byte) error
+	// Close tells the peer the reason if the medium can, and frees what the
+	// connection holds. A Read or Write in progress returns.
+	Close(reason string) error
+}
+
+// KeepAliver is a Conn that finds out whether its peer is still there. The
+// session runs KeepAlive, which returns nil when ctx ends, and the reason when
+// the peer is gone.
+type KeepAliver interface {
+	Conn
+	KeepAlive(ctx context.Context) error
+}

@@ -1,0 +1,294 @@
+package transport
+
+import (
+	"math"
+	"math/big"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// at calls, or reads when in is nil, what lies at path inside v. References
+// on the way take over with the rest of the path.
+func (s *Session) at(v any, path []any, in *payload) ref {
+	for i, step := range path {
+		if r, done := s.through(v, path[i:], in); done {
+			return r
+		}
+		next, err := property(v, step)
+		if err != nil {
+			in.release()
+			return s.rejected(err)
+		}
+		v = next
+	}
+	if r, done := s.through(v, nil, in); done {
+		return r
+	}
+	if in != nil {
+		in.release()
+		return s.rejected(typeErrorf("%s is not a function", pathName(path)))
+	}
+	return s.share(v)
+}
+
+// through hands over to v if that is a reference.
+func (s *Session) through(v any, rest []any, in *payload) (r ref, done bool) {
+	switch v := v.(type) {
+	case *Promise:
+		return v.ref.call(slices.Concat(v.path, rest), in), true
+	case *Stub:
+		if len(rest) == 0 && in == nil {
+			return s.share(v), true
+		}
+		return v.ref.call(rest, in), true
+	case *Target:
+		if len(rest) == 0 && in == nil {
+			return s.share(v), true
+		}
+		b := s.bind(v)
+		defer b.release()
+		return b.call(rest, in), true
+	}
+	return nil, false
+}
+
+// share makes v an outcome of its own, which keeps what v refers to.
+func (s *Session) share(v any) ref {
+	copying := false
+	var held []releaser
+	references(v, func(r any) {
+		if t, ok := r.(*Target); ok {
+			held = append(held, holder{s.bind(t)})
+			return
+		}
+		copying = true
+	})
+	if !copying {
+		return s.answered(v, held)
+	}
+	for _, h := range held {
+		h.Release()
+	}
+	p, err := s.copied([]any{v})
+	if err != nil {
+		return s.rejected(err)
+	}
+	return s.answered(p.args[0], p.handles())
+}
+
+// adopt takes over what a handler's result refers to: its stubs and promises
+// are the session's from now on.
+func (s *Session) adopt(v any) (held []releaser) {
+	references(v, func(r any) {
+		switch r := r.(type) {
+		case *Target:
+			held = append(held, holder{s.bind(r)})
+		case *Stub:
+			r.lent.Store(false)
+			held = append(held, r)
+		case *Promise:
+			if len(r.path) > 0 {
+				r.ref, r.path = r.ref.call(r.path, nil), nil
+			}
+			held = append(held, r)
+		}
+	})
+	return held
+}
+
+// holder releases a ref.
+type holder struct{ ref ref }
+
+func (h holder) Release() { h.ref.release() }
+
+// handles passes what p owns on.
+func (p *payload) handles() (held []releaser) {
+	for _, s := range p.stubs {
+		s.lent.Store(false)
+		held = append(held, s)
+	}
+	for _, w := range p.waits {
+		held = append(held, w.promise)
+	}
+	p.stubs, p.waits = nil, nil
+	return held
+}
+
+// property reads one step of a path, as the reference does: what has no
+// properties yields undefined, and undefined itself fails.
+func property(v, step any) (any, error) {
+	switch v := v.(type) {
+	case map[string]any:
+		if name, ok := step.(string); ok {
+			if item, ok := v[name]; ok {
+				return item, nil
+			}
+		}
+		return Undefined{}, nil
+	case []any:
+		if i, ok := index(step, len(v)); ok {
+			return v[i], nil
+		}
+		return Undefined{}, nil
+	case Undefined:
+		return nil, typeErrorf("cannot read %v of undefined", pathName([]any{step}))
+	case nil, bool, string, float64, int, time.Time, []byte, *big.Int, error, Bytes:
+		return Undefined{}, nil
+	case int64:
+		return Undefined{}, nil
+	}
+	return reflectedProperty(reflect.ValueOf(v), step), nil
+}
+
+// index reads a step as one of n elements. JavaScript sends a number for it
+// when the application wrote one, and a string from stub[1].
+func index(step any, n int) (int, bool) {
+	f, ok := step.(float64)
+	if text, named := step.(string); named {
+		i, err := strconv.Atoi(text)
+		f, ok = float64(i), err == nil && strconv.Itoa(i) == text
+	}
+	return int(f), ok && f >= 0 && f < float64(n) && f == math.Trunc(f)
+}
+
+func reflectedProperty(v reflect.Value, step any) any {
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	item := reflect.Value{}
+	switch name, named := step.(string); v.Kind() {
+	case reflect.Struct:
+		if named {
+			item, _ = shapeOf(v.Type()).get(v, name)
+		}
+	case reflect.Map:
+		if named && v.Type().Key().Kind() == reflect.String {
+			item = v.MapIndex(reflect.ValueOf(name).Convert(v.Type().Key()))
+		}
+	case reflect.Slice, reflect.Array:
+		if i, ok := index(step, v.Len()); ok {
+			item = v.Index(i)
+		}
+	}
+	switch {
+	case !item.IsValid():
+		return Undefined{}
+	case (item.Kind() == reflect.Pointer || item.Kind() == reflect.Interface) && item.IsNil():
+		return nil
+	}
+	return item.Interface()
+}
+
+// refers says whether there is a reference in v.
+func refers(v any) (found bool) {
+	references(v, func(any) { found = true })
+	return found
+}
+
+// references calls f for each *Target, *Stub and *Promise in v.
+func references(v any, f func(any)) {
+	switch v := v.(type) {
+	case nil, bool, string, float64, int, Undefined, time.Time, []byte:
+		return
+	case *Target:
+		if v != nil {
+			f(v)
+		}
+	case *Stub:
+		if v != nil {
+			f(v)
+		}
+	case *Promise:
+		if v != nil {
+			f(v)
+		}
+	case []any:
+		for _, item := range v {
+			references(item, f)
+		}
+	case map[string]any:
+		for _, item := range v {
+			references(item, f)
+		}
+	case *Error:
+		for _, item := range v.Props {
+			references(item, f)
+		}
+	default:
+		if t := reflect.TypeOf(v); mayRefer(t) {
+			reflectedReferences(reflect.ValueOf(v), f, 0)
+		}
+	}
+}
+
+// reflectedReferences looks no deeper than anything that can be sent.
+func reflectedReferences(v reflect.Value, f func(any), depth int) {
+	if depth > 1000 || !v.IsValid() || !mayRefer(v.Type()) {
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if v.IsNil() {
+			return
+		}
+		switch r := v.Interface().(type) {
+		case *Target, *Stub, *Promise, []any, map[string]any, *Error:
+			references(r, f)
+		default:
+			reflectedReferences(v.Elem(), f, depth+1)
+		}
+	case reflect.Struct:
+		for _, field := range shapeOf(v.Type()).fields {
+			reflectedReferences(field.of(v), f, depth+1)
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			reflectedReferences(v.Index(i), f, depth+1)
+		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			reflectedReferences(it.Value(), f, depth+1)
+		}
+	}
+}
+
+var referring sync.Map // reflect.Type to bool: a cache, the same for every session
+
+// mayRefer says whether a value of type t can hold a reference.
+func mayRefer(t reflect.Type) bool {
+	if known, ok := referring.Load(t); ok {
+		return known.(bool)
+	}
+	may := canRefer(t, map[reflect.Type]bool{})
+	referring.Store(t, may)
+	return may
+}
+
+func canRefer(t reflect.Type, seen map[reflect.Type]bool) bool {
+	switch t {
+	case reflect.TypeFor[*Target](), reflect.TypeFor[*Stub](), reflect.TypeFor[*Promise](), reflect.TypeFor[*Error]():
+		return true
+	case reflect.TypeFor[time.Time](), reflect.TypeFor[*big.Int]():
+		return false
+	}
+	if seen[t] {
+		return false
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Interface:
+		return true
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return canRefer(t.Elem(), seen)
+	case reflect.Struct:
+		for _, field := range shapeOf(t).fields {
+			if canRefer(t.FieldByIndex(field.index).Type, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}

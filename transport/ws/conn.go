@@ -1,0 +1,143 @@
+package ws
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+)
+
+// conn is a transport.Conn. No context reaches the library's Read and Write:
+// one that ends there closes the connection without a word.
+type conn struct {
+	ws   *websocket.Conn
+	wire *wire
+	ping time.Duration
+	in   bytes.Buffer
+	stop func() bool // of the first Read's ctx, which all Reads share
+}
+
+func newConn(ws *websocket.Conn, wire *wire, o Options) *conn {
+	ws.SetReadLimit(o.MessageBytes)
+	return &conn{ws: ws, wire: wire, ping: o.Ping}
+}
+
+func (c *conn) Read(ctx context.Context) ([]byte, error) {
+	if c.stop == nil && ctx.Done() != nil {
+		c.stop = context.AfterFunc(ctx, c.hangUp)
+	}
+	kind, r, err := c.ws.Reader(context.Background())
+	if err != nil {
+		return nil, readError(err)
+	}
+	if kind != websocket.MessageText {
+		return nil, errors.New("the peer sent a binary message")
+	}
+	c.in.Reset()
+	if c.in.Cap() > keptBuffer {
+		c.in = bytes.Buffer{}
+	}
+	if _, err := c.in.ReadFrom(r); err != nil {
+		return nil, readError(err)
+	}
+	return c.in.Bytes(), nil
+}
+
+// keptBuffer is the largest buffer kept for the next message, in bytes.
+const keptBuffer = 256 << 10
+
+// closedError says how the peer closed; it matches io.EOF.
+type closedError struct{ websocket.CloseError }
+
+func (e *closedError) Error() string {
+	if e.Reason == "" {
+		return fmt.Sprintf("the peer closed the connection (%d)", e.Code)
+	}
+	return fmt.Sprintf("the peer closed the connection (%d): %s", e.Code, e.Reason)
+}
+
+func (e *closedError) Is(target error) bool { return target == io.EOF }
+
+func readError(err error) error {
+	var closed websocket.CloseError
+	if errors.As(err, &closed) {
+		return &closedError{closed}
+	}
+	return err
+}
+
+func (c *conn) Write(ctx context.Context, messages ...[]byte) error {
+	if ctx.Done() != nil {
+		defer context.AfterFunc(ctx, c.hangUp)()
+	}
+	c.wire.cork()
+	for _, m := range messages {
+		if err := c.ws.Write(context.Background(), websocket.MessageText, m); err != nil {
+			return errors.Join(err, c.wire.uncork())
+		}
+	}
+	return c.wire.uncork()
+}
+
+// parting is how long Close waits for the peer's goodbye.
+const parting = time.Second
+
+// sessionFailed is the close code for a session that did not end well; the
+// reference uses it, too.
+const sessionFailed = websocket.StatusCode(3000)
+
+// Close says goodbye with the reason, which is cut to the 123 bytes that a
+// close frame holds.
+func (c *conn) Close(reason string) error {
+	code := websocket.StatusNormalClosure
+	if reason != "" {
+		code = sessionFailed
+	}
+	for len(reason) > 123 || !utf8.ValidString(reason) {
+		reason = reason[:min(len(reason), 124)-1]
+	}
+	defer time.AfterFunc(parting, c.hangUp).Stop()
+	return c.ws.Close(code, reason)
+}
+
+// hangUp cuts the connection; whatever uses it fails.
+func (c *conn) hangUp() { _ = c.wire.Close() }
+
+// KeepAlive pings the peer whenever nothing has moved for a while, and cuts
+// the connection when that goes unanswered. It returns when ctx ends.
+func (c *conn) KeepAlive(ctx context.Context) error {
+	if c.ping < 0 {
+		return nil
+	}
+	ticker := time.NewTicker(c.ping)
+	defer ticker.Stop()
+	for seen := c.wire.progress.Load(); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if now := c.wire.progress.Load(); now != seen {
+			seen = now
+			continue
+		}
+		if err := c.askForLife(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			c.hangUp()
+			return fmt.Errorf("the peer gave no sign of life for %v: %w", 2*c.ping, err)
+		}
+	}
+}
+
+func (c *conn) askForLife(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.ping)
+	defer cancel()
+	return c.ws.Ping(ctx)
+}
