@@ -1,0 +1,191 @@
+package pipeline
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/catalyst/orchestrator/fsm"
+)
+
+// Gateway takes the complete list of services, newest first: where two clash,
+// the reference gateway lets the last one win, so the incumbent keeps its
+// place. The call has a deadline in ctx and must end with it. A *Rejected says
+// that the gateway answered and keeps what it had; any other error that it did
+// not answer.
+type Gateway interface {
+	UpdateConfig(ctx context.Context, services []GatewayService) error
+}
+
+// Breaker is a Gateway that notices the end of a connection. Broken is asked
+// after each accepted list; its channel closes when the connection on which
+// that list was accepted has ended, however much later, or has ended already.
+// The gateway may then have restarted and forgotten the list: it is sent again.
+type Breaker interface {
+	Gateway
+	Broken() <-chan struct{}
+}
+
+// GatewayService is one entry of the list, as the gateway's updateConfig
+// takes it (contract, section 6).
+type GatewayService struct {
+	Name  string `json:"name"`
+	URL   string `json:"url"`
+	Token string `json:"token,omitempty"`
+}
+
+// Rejected is a gateway's refusal of a list.
+type Rejected struct{ Message string }
+
+func (r *Rejected) Error() string { return "the gateway rejected the list: " + r.Message }
+
+// Source is where committed tables come from: a *fsm.Machine.
+type Source interface {
+	Table() *fsm.Table
+	Await(ctx context.Context, newerThan uint64) (*fsm.Table, error)
+}
+
+// How far the gateway is: with one route in a GatewayData, with all of them in
+// a GatewayStatus.
+const (
+	GatewayApplied  = "applied"
+	GatewayPending  = "pending"  // not there yet; it is being tried
+	GatewayRejected = "rejected" // the gateway refuses this service, or in a status some service; it is tried again
+)
+
+// DefaultGatewayWait is how long an action waits for the gateway.
+const DefaultGatewayWait = 5 * time.Second
+
+// GatewayConfig says how to keep a gateway in step.
+type GatewayConfig struct {
+	Endpoint string        // shown in Status; empty means that there is no gateway
+	Wait     time.Duration // an action waits at most this long; 0 means DefaultGatewayWait
+	Log      *slog.Logger  // nil discards
+}
+
+// GatewayIntegrationPlugin keeps the gateway in step with the table. Run does
+// that, on the node that leads; nothing is queued, it follows the table. Apply
+// only waits for it. A nil plugin, or one without an Endpoint, has no part in
+// anything.
+type GatewayIntegrationPlugin struct {
+	cfg    GatewayConfig
+	jitter func() float64 // in [0, 1)
+
+	reached atomic.Pointer[reached] // nil while Run does not run
+	status  atomic.Pointer[GatewayStatus]
+}
+
+// NewGatewayIntegrationPlugin starts nothing.
+func NewGatewayIntegrationPlugin(cfg GatewayConfig) *GatewayIntegrationPlugin {
+	if cfg.Wait == 0 {
+		cfg.Wait = DefaultGatewayWait
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &GatewayIntegrationPlugin{cfg: cfg, jitter: rand.Float64}
+}
+
+// reached is how far the gateway has followed. It is replaced, not changed.
+type reached struct {
+	covered     uint64             // the gateway shows the table of this version, but for what it refuses; 0 when that is not known
+	down        string             // why the last attempt got no answer; empty when it got one
+	quarantined map[string]verdict // by route id
+	edits       int                // the follower's count
+	left        chan struct{}      // closed when this is no longer the latest
+}
+
+// verdict is why a service is not on the list. One that was only refused
+// together with others is not proven.
+type verdict struct {
+	reason string
+	proven bool
+}
+
+// Name returns "GatewayIntegrationPlugin".
+func (g *GatewayIntegrationPlugin) Name() string { return "GatewayIntegrationPlugin" }
+
+func (g *GatewayIntegrationPlugin) enabled() bool { return g != nil && g.cfg.Endpoint != "" }
+
+// Apply waits until the gateway shows what the action committed, and says how
+// far that got. It never fails: the commit stands whatever the gateway does.
+func (g *GatewayIntegrationPlugin) Apply(_ context.Context, c *Context) (Result, error) {
+	result := c.Result
+	data, ok := result.Data.(RouteData)
+	if !g.enabled() || !ok || c.Action.Resource != dataChannel || !result.committed() || !protocolOf(data.ID).GraphQL() {
+		return result, nil
+	}
+	seen := g.await(data.ID, result.Index)
+	data.Gateway = &seen
+	result.Data = data
+	return result, nil
+}
+
+// await waits while a push that would show the index is under way or due.
+func (g *GatewayIntegrationPlugin) await(id string, index uint64) GatewayData {
+	var timeout <-chan time.Time
+	for {
+		r := g.reached.Load()
+		if seen, final := r.verdictOn(id, index); final {
+			return seen
+		}
+		if timeout == nil {
+			timer := time.NewTimer(g.cfg.Wait)
+			defer timer.Stop()
+			timeout = timer.C
+		}
+		select {
+		case <-r.left:
+		case <-timeout:
+			seen, _ := r.verdictOn(id, index)
+			return seen
+		}
+	}
+}
+
+// verdictOn says what the gateway made of the route as of index; final means
+// that waiting would not soon change it.
+func (r *reached) verdictOn(id string, index uint64) (seen GatewayData, final bool) {
+	switch {
+	case r == nil:
+		return GatewayData{State: GatewayPending, Error: "this node has just stopped leading; the next leader tells the gateway"}, true
+	case r.covered >= index:
+		v, bad := r.quarantined[id]
+		switch {
+		case !bad:
+			return GatewayData{State: GatewayApplied}, true
+		case v.proven:
+			return GatewayData{State: GatewayRejected, Error: v.reason}, true
+		}
+		return GatewayData{State: GatewayPending, Error: v.reason}, true
+	case r.down != "":
+		return GatewayData{State: GatewayPending, Error: r.down}, true
+	}
+	return GatewayData{State: GatewayPending}, false
+}
+
+// GatewayStatus is Status.gateway of the contract.
+type GatewayStatus struct {
+	Endpoint    string        `json:"endpoint"`
+	State       string        `json:"state"`
+	Services    int           `json:"services"`           // on the list that the gateway last accepted
+	LastPush    int64         `json:"lastPush,omitempty"` // when it accepted that; ms since the epoch
+	Quarantined []Quarantined `json:"quarantined"`        // by id
+}
+
+// Quarantined is a service that the gateway refuses.
+type Quarantined struct {
+	ID    string `json:"id"`
+	Error string `json:"error"`
+}
+
+// Status is a snapshot; it takes no lock. On a node that does not lead it says
+// pending and nothing else: ask the leader.
+func (g *GatewayIntegrationPlugin) Status() GatewayStatus {
+	if s := g.status.Load(); s != nil {
+		return *s
+	}
+	return GatewayStatus{Endpoint: g.cfg.Endpoint, State: GatewayPending, Quarantined: []Quarantined{}}
+}
