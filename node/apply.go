@@ -1,0 +1,122 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/catalyst/orchestrator/pipeline"
+	"github.com/catalyst/orchestrator/transport"
+)
+
+// take carries out whatever a client sent as an action.
+func (n *Node) take(ctx context.Context, who pipeline.Identity, sent any) (any, error) {
+	a, refusal := pipeline.DecodeAction(sent)
+	if refusal != nil {
+		return *refusal, nil
+	}
+	result, err := n.apply(ctx, who, a)
+	return result, edge(err)
+}
+
+const leaderPoll = 20 * time.Millisecond
+
+// apply carries an action to where it is decided: here, if this node leads,
+// else one hop to the leader. While there is none it waits up to LeaderWait,
+// so that an election is latency to the caller and not an error. What may
+// have been applied is tried again only when its requestId makes that safe.
+func (n *Node) apply(ctx context.Context, who pipeline.Identity, a pipeline.Action) (any, error) {
+	n.counts.actions.Add(1)
+	deadline := time.Now().Add(n.cfg.LeaderWait)
+	for {
+		result, err := n.applyOnce(ctx, who, a)
+		if err == nil {
+			return result, nil
+		}
+		if !repeatable(err, a.RequestID) || time.Now().After(deadline) || ctx.Err() != nil {
+			n.counts.failures.Add(1)
+			return nil, n.withLeader(err)
+		}
+		transport.Concurrent(ctx) // later calls may find the leader first
+		select {
+		case <-time.After(leaderPoll):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func repeatable(err error, requestID string) bool {
+	switch codeOf(err) {
+	case noLeader, leaderChanged:
+		return true
+	case unknownOutcome:
+		return requestID != ""
+	default:
+		return false
+	}
+}
+
+func (n *Node) applyOnce(ctx context.Context, who pipeline.Identity, a pipeline.Action) (any, error) {
+	if t := n.leadership.current.Load(); t != nil {
+		return n.decide(ctx, t, who, a)
+	}
+	leader, err := n.leaderScope(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := leader.Call("apply", who, a)
+	transport.Concurrent(ctx)
+	result, err := p.Await(ctx)
+	if errors.Is(err, transport.ErrBroken) {
+		return nil, failure(unknownOutcome, "the connection to the leader broke before its answer came: the action may or may not be applied; "+
+			"send it again with the same requestId, or read the table")
+	}
+	return result, err
+}
+
+// decide runs the pipeline in a term of this node.
+func (n *Node) decide(ctx context.Context, t *term, who pipeline.Identity, a pipeline.Action) (any, error) {
+	return n.pipeline.Apply(ctx, &pipeline.Context{Action: a, Identity: who, Proposer: t.proposer})
+}
+
+// leaderScope is the way to another node that leads.
+func (n *Node) leaderScope(ctx context.Context) (*transport.Promise, error) {
+	_, id := n.raft.LeaderWithID()
+	switch {
+	case id == "" && !n.isMember():
+		return nil, failure(noLeader, "this node waits to join a site: run `catalyst join GOSSIP_ADDR` against it, or start it with --join or --bootstrap")
+	case id == "":
+		return nil, failure(noLeader, "the site has no leader: %s", n.quorumNow())
+	case string(id) == n.cfg.ID:
+		return nil, failure(leaderChanged, "this node has just been elected and is not ready: the action was not applied; send it again")
+	}
+	scope, err := n.links.to(ctx, n.members.rpcAddress(string(id)))
+	if err != nil {
+		return nil, failure(noLeader, "the leader %s cannot be reached: %v", id, err)
+	}
+	return scope, nil
+}
+
+// quorumNow says in a sentence what keeps the site from electing a leader.
+func (n *Node) quorumNow() string {
+	e := electorate{servers: n.configuration()}
+	return e.arithmetic(n.isAlive) + "; start the missing nodes, it recovers by itself"
+}
+
+func (n *Node) isAlive(id raft.ServerID) bool {
+	return string(id) == n.cfg.ID || n.members.all()[string(id)].state == "alive"
+}
+
+// withLeader adds the leader's id to a failure where one is known.
+func (n *Node) withLeader(err error) error {
+	var e *transport.Error
+	if !errors.As(err, &e) || e.Props["leader"] != nil {
+		return err
+	}
+	if _, id := n.raft.LeaderWithID(); id != "" {
+		e.Props["leader"] = string(id)
+	}
+	return e
+}

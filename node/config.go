@@ -1,0 +1,151 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/catalyst/orchestrator/transport"
+)
+
+// Config says who a node is, where it listens and how it finds its site.
+// The zero value of a duration or bound means its default.
+type Config struct {
+	ID      string   // unique in the site, stable over restarts; 1–64 of [A-Za-z0-9._-]
+	Site    string   // the site's name, same alphabet
+	AS      uint32   // autonomous system of the fabric; peers must agree on it
+	Domains []string // announced to peer sites
+
+	DataDir    string // log, snapshots, node.json and addresses.json live here
+	RPCAddr    string // host:port; port 0 means any free one, here and below
+	RaftAddr   string
+	GossipAddr string
+
+	Bootstrap       bool     // this node starts a new site
+	BootstrapExpect int      // the first N nodes that find each other start it; 0 is off
+	Join            []string // gossip addresses of nodes of the site
+
+	GatewayEndpoint string // Cap'n Web WebSocket of the GraphQL gateway; empty is off
+	PeeringEndpoint string
+	PeeringSecret   string
+
+	AdminToken string // empty: every client is an admin, and only loopback may be listened on
+	Insecure   bool   // listen elsewhere without a token all the same
+
+	Version string
+	Log     *slog.Logger
+
+	// Dial and Upgrade make connections: node knows Cap'n Web, not WebSockets.
+	Dial    func(ctx context.Context, url string) (transport.Conn, error)
+	Upgrade func(w http.ResponseWriter, r *http.Request) (transport.Conn, error)
+
+	// RaftTiming is the election timeout; heartbeats and leases follow from it. Default 300 ms.
+	RaftTiming time.Duration
+	// LeaderWait is how long a call waits for a leader to appear before it
+	// rejects with no_leader. Default 2 s: an election takes about 0.5 s.
+	LeaderWait time.Duration
+
+	ground ground             // nil is the machine; simulations give memory
+	tune   func(*raft.Config) // for simulations; may be nil
+}
+
+const (
+	defaultRaftTiming = 300 * time.Millisecond
+	defaultLeaderWait = 2 * time.Second
+)
+
+var nodeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// Validate reports the first setting that cannot work, by flag and variable,
+// with the way out, and fills in defaults.
+func (c *Config) Validate() error {
+	if !nodeName.MatchString(c.ID) {
+		return fmt.Errorf(`--id (CATALYST_NODE_ID) is %q: use 1 to 64 of letters, digits, ".", "_", "-", starting with a letter or digit`, c.ID)
+	}
+	if !nodeName.MatchString(c.Site) {
+		return fmt.Errorf(`--site (CATALYST_SITE) is %q: use 1 to 64 of letters, digits, ".", "_", "-", starting with a letter or digit`, c.Site)
+	}
+	if c.DataDir == "" {
+		return errors.New("--data-dir (CATALYST_DATA_DIR) is empty: name a directory that this node may write")
+	}
+	if err := c.validateAddresses(); err != nil {
+		return err
+	}
+	if err := c.validateFounding(); err != nil {
+		return err
+	}
+	if c.GatewayEndpoint != "" {
+		u, err := url.Parse(c.GatewayEndpoint)
+		if err != nil || u.Host == "" || (u.Scheme != "ws" && u.Scheme != "wss") {
+			return fmt.Errorf("--gateway-endpoint (CATALYST_GQL_GATEWAY_ENDPOINT) is %q: give the gateway's WebSocket, as in ws://localhost:4000/api, or leave it empty to turn it off", c.GatewayEndpoint)
+		}
+	}
+	if c.Dial == nil || c.Upgrade == nil {
+		return errors.New("node.Config needs Dial and Upgrade")
+	}
+	c.setDefaults()
+	return nil
+}
+
+func (c *Config) setDefaults() {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.RaftTiming == 0 {
+		c.RaftTiming = defaultRaftTiming
+	}
+	if c.LeaderWait == 0 {
+		c.LeaderWait = defaultLeaderWait
+	}
+}
+
+func (c *Config) validateAddresses() error {
+	for _, a := range []struct{ flag, variable, value string }{
+		{"--rpc-addr", "CATALYST_RPC_ADDR", c.RPCAddr},
+		{"--raft-addr", "CATALYST_RAFT_ADDR", c.RaftAddr},
+		{"--gossip-addr", "CATALYST_GOSSIP_ADDR", c.GossipAddr},
+	} {
+		host, _, err := net.SplitHostPort(a.value)
+		if err != nil {
+			return fmt.Errorf("%s (%s) is %q: give host:port, as in 127.0.0.1:3000", a.flag, a.variable, a.value)
+		}
+		if c.AdminToken == "" && !c.Insecure && !isLoopback(host) {
+			return fmt.Errorf("%s (%s) is %s, which other machines can reach, and no admin token is set: anyone there could change the routes. "+
+				"Set --admin-token (CATALYST_ADMIN_TOKEN), or listen on 127.0.0.1, or accept the risk with --insecure", a.flag, a.variable, a.value)
+		}
+	}
+	return nil
+}
+
+func (c *Config) validateFounding() error {
+	switch {
+	case c.BootstrapExpect < 0:
+		return fmt.Errorf("--bootstrap-expect (CATALYST_BOOTSTRAP_EXPECT) is %d: give the number of nodes that start the site, or 0", c.BootstrapExpect)
+	case c.Bootstrap && c.BootstrapExpect > 0:
+		return errors.New("--bootstrap and --bootstrap-expect exclude each other: the first starts a site alone, the second together with others")
+	case c.Bootstrap && len(c.Join) > 0:
+		return errors.New("--bootstrap and --join exclude each other: the first starts a new site, the second joins one")
+	}
+	for _, a := range c.Join {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			return fmt.Errorf("--join (CATALYST_JOIN) has %q: give gossip addresses as host:port, as in 10.0.0.1:3002", a)
+		}
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,237 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-sockaddr"
+	"github.com/hashicorp/memberlist"
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/catalyst/orchestrator/transport"
+)
+
+// ground is what a node stands on: disks and networks. The machine gives real
+// ones, a simulation gives memory; nothing above knows which.
+type ground interface {
+	// openRaft opens log, stable store, snapshots and the Raft network.
+	openRaft(addressOf addressBook, log logLines) (*raftGround, error)
+	// gossip sets where memberlist listens, or its whole transport.
+	gossip(*memberlist.Config) error
+	// listenRPC opens the RPC listener; serveRPC then serves on it until ctx
+	// ends, and returns when the last request has been answered.
+	listenRPC() (address string, err error)
+	serveRPC(ctx context.Context, n *Node) error
+	// remember and recall keep small named files.
+	remember(name string, data []byte) error
+	recall(name string) ([]byte, error)
+	// forgetLog sets aside the log of a site that this node has left.
+	forgetLog() error
+}
+
+// raftGround is what Raft needs of the ground.
+type raftGround struct {
+	logs      raft.LogStore
+	stable    raft.StableStore
+	snapshots raft.SnapshotStore
+	transport raft.Transport
+	close     func() error
+	bolt      func() bbolt.Stats // nil in a simulation
+}
+
+// addressBook knows where a server is now, which may not be where Raft's
+// configuration remembers it: nodes come back on new addresses.
+type addressBook func(raft.ServerID) (raft.ServerAddress, error)
+
+func (b addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) { return b(id) }
+
+const (
+	raftTransportTimeout = 2 * time.Second
+	raftPool             = 4 // connections to each peer
+	snapshotsKept        = 2
+	boltLockTimeout      = 2 * time.Second
+	// drainTime is how long open requests may take to finish at shutdown.
+	drainTime = 2 * time.Second
+)
+
+// machine is the ground of a real node: files in the data directory, TCP, UDP.
+type machine struct {
+	cfg *Config
+	rpc net.Listener
+}
+
+func (m *machine) openRaft(addressOf addressBook, log logLines) (*raftGround, error) {
+	dir := filepath.Join(m.cfg.DataDir, "raft")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	file := filepath.Join(dir, "raft.db")
+	store, err := raftboltdb.New(raftboltdb.Options{Path: file, BoltOptions: &bbolt.Options{
+		Timeout:      boltLockTimeout,
+		FreelistType: bbolt.FreelistMapType,
+	}})
+	if errors.Is(err, bbolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("%s is in use by another process: is this node already running?", file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", file, err)
+	}
+	g, err := m.openNetwork(dir, store, addressOf, log)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return g, nil
+}
+
+func (m *machine) openNetwork(dir string, store *raftboltdb.BoltStore, addressOf addressBook, log logLines) (*raftGround, error) {
+	snapshots, err := raft.NewFileSnapshotStore(dir, snapshotsKept, log)
+	if err != nil {
+		return nil, fmt.Errorf("open snapshots in %s: %w", dir, err)
+	}
+	bind, err := net.ResolveTCPAddr("tcp", m.cfg.RaftAddr)
+	if err != nil {
+		return nil, fmt.Errorf("--raft-addr %s: %w", m.cfg.RaftAddr, err)
+	}
+	var advertise net.Addr // nil: what is bound
+	if bind.IP == nil || bind.IP.IsUnspecified() {
+		ip, err := reachableIP()
+		if err != nil {
+			return nil, err
+		}
+		if bind.Port == 0 {
+			return nil, fmt.Errorf("--raft-addr %s: a port of 0 needs an address other than the unspecified one", m.cfg.RaftAddr)
+		}
+		advertise = &net.TCPAddr{IP: ip, Port: bind.Port}
+	}
+	trans, err := raft.NewTCPTransportWithConfig(m.cfg.RaftAddr, advertise, &raft.NetworkTransportConfig{
+		ServerAddressProvider: addressOf,
+		MaxPool:               raftPool,
+		Timeout:               raftTransportTimeout,
+		Logger:                raftLogger(log),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listen on --raft-addr %s: %w", m.cfg.RaftAddr, err)
+	}
+	return &raftGround{
+		logs: store, stable: store, snapshots: snapshots, transport: trans, bolt: store.Stats,
+		close: func() error { return errors.Join(trans.Close(), store.Close()) },
+	}, nil
+}
+
+func (m *machine) gossip(c *memberlist.Config) error {
+	addr, err := net.ResolveUDPAddr("udp", m.cfg.GossipAddr)
+	if err != nil {
+		return fmt.Errorf("--gossip-addr %s: %w", m.cfg.GossipAddr, err)
+	}
+	c.BindPort, c.AdvertisePort = addr.Port, addr.Port
+	c.BindAddr = "0.0.0.0"
+	if addr.IP != nil {
+		c.BindAddr = addr.IP.String()
+	}
+	return nil
+}
+
+func (m *machine) listenRPC() (string, error) {
+	l, err := net.Listen("tcp", m.cfg.RPCAddr)
+	if err != nil {
+		return "", fmt.Errorf("listen on --rpc-addr %s: %w", m.cfg.RPCAddr, err)
+	}
+	m.rpc = l
+	addr := l.Addr().(*net.TCPAddr)
+	if !addr.IP.IsUnspecified() {
+		return addr.String(), nil
+	}
+	ip, err := reachableIP()
+	if err != nil {
+		return "", err
+	}
+	return (&net.TCPAddr{IP: ip, Port: addr.Port}).String(), nil
+}
+
+func (m *machine) serveRPC(ctx context.Context, n *Node) error {
+	server := &http.Server{
+		Handler:           n.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		// A hijacked WebSocket is no longer the server's: its context must
+		// come from here for the session to end with the node.
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	stop := context.AfterFunc(ctx, func() {
+		drain, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		_ = server.Shutdown(drain)
+		_ = server.Close()
+	})
+	defer stop()
+	if err := server.Serve(m.rpc); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", m.rpc.Addr(), err)
+	}
+	return nil
+}
+
+// remember replaces a file whole, or leaves it as it was.
+func (m *machine) remember(name string, data []byte) error {
+	path := filepath.Join(m.cfg.DataDir, name)
+	f, err := os.CreateTemp(m.cfg.DataDir, name+".*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+func (m *machine) recall(name string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(m.cfg.DataDir, name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return data, err
+}
+
+func (m *machine) forgetLog() error {
+	dir := filepath.Join(m.cfg.DataDir, "raft")
+	return os.Rename(dir, fmt.Sprintf("%s.left-%d", dir, time.Now().Unix()))
+}
+
+// reachableIP is the address that others are told when a listener is bound to
+// all of them.
+func reachableIP() (net.IP, error) {
+	s, err := sockaddr.GetPrivateIP()
+	if err != nil || s == "" {
+		s, err = sockaddr.GetPublicIP()
+	}
+	if err != nil || s == "" {
+		return nil, fmt.Errorf("no address of this machine to tell the other nodes: bind to a specific one instead of 0.0.0.0 (%v)", err)
+	}
+	return net.ParseIP(s), nil
+}
+
+// serveConn runs one Cap'n Web session as a server.
+func (n *Node) serveConn(ctx context.Context, c transport.Conn) {
+	n.counts.sessions.Add(1)
+	defer n.counts.sessions.Add(-1)
+	s := transport.NewSession(c, transport.Config{Main: n.publicAPI(), Limits: n.limits(), Log: n.log})
+	if err := s.Run(ctx); err != nil {
+		n.log.Debug("session ended", "err", err)
+	}
+}

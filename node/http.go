@@ -1,0 +1,39 @@
+package node
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/catalyst/orchestrator/transport"
+)
+
+// handler is every HTTP endpoint of the node (contract, section 1).
+func (n *Node) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /rpc", n.serveWebSocket)
+	mux.Handle("POST /rpc", transport.BatchHandler(func(*http.Request) *transport.Target { return n.publicAPI() },
+		transport.Config{Limits: n.limits(), Log: n.log}))
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "OK") })
+	mux.HandleFunc("GET /ready", n.serveReady)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry(), promhttp.HandlerOpts{}))
+	return mux
+}
+
+func (n *Node) serveWebSocket(w http.ResponseWriter, r *http.Request) {
+	conn, err := n.cfg.Upgrade(w, r)
+	if err != nil {
+		n.log.Debug("refused a WebSocket", "remote", r.RemoteAddr, "err", err)
+		return
+	}
+	n.serveConn(r.Context(), conn)
+}
+
+func (n *Node) serveReady(w http.ResponseWriter, _ *http.Request) {
+	if reason := n.notReady(); reason != "" {
+		http.Error(w, reason, http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprint(w, "OK")
+}

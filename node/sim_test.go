@@ -1,0 +1,379 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/hashicorp/raft"
+
+	"github.com/catalyst/orchestrator/transport"
+)
+
+// A simulated site: real nodes, real Raft, real memberlist, real Cap'n Web
+// sessions, over networks and disks in memory. In a synctest bubble its hours
+// take seconds, and a seed decides what happens to whom.
+
+// world is the simulated network and what survives on the nodes' disks.
+type world struct {
+	t    *testing.T
+	rand *rand.Rand
+
+	mu    sync.Mutex
+	hosts map[string]*host // by node id
+	cut   map[string]bool  // ids that no packet reaches or leaves
+}
+
+// host is a simulated machine: its disk stays when the node on it crashes.
+type host struct {
+	w        *world
+	id       string
+	ip       string
+	logs     *raft.InmemStore
+	snaps    *raft.InmemSnapshotStore
+	files    map[string][]byte
+	node     *Node // nil while down
+	raftNet  *raft.InmemTransport
+	gossipTr *gossipTransport
+	serving  context.Context
+	stop     context.CancelFunc
+	done     chan error
+	conns    map[transport.Conn]string // to the other end's id
+}
+
+func newWorld(t *testing.T, seed uint64, ids ...string) *world {
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, seed)), hosts: map[string]*host{}, cut: map[string]bool{}}
+	for i, id := range ids {
+		w.hosts[id] = &host{
+			w: w, id: id, ip: fmt.Sprintf("10.0.0.%d", i+1),
+			logs: raft.NewInmemStore(), snaps: raft.NewInmemSnapshotStore(), files: map[string][]byte{},
+		}
+	}
+	return w
+}
+
+func (h *host) rpcAddr() string    { return h.ip + ":3000" }
+func (h *host) raftAddr() string   { return h.ip + ":3001" }
+func (h *host) gossipAddr() string { return h.ip + ":3002" }
+
+// start runs a node on its host.
+func (w *world) start(id string, alter func(*Config)) *Node {
+	w.t.Helper()
+	h := w.hosts[id]
+	cfg := Config{
+		ID: id, Site: "sim", AS: 64512, DataDir: "memory",
+		RPCAddr: "127.0.0.1:0", RaftAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0",
+		Version: "sim", Log: slog.New(slog.DiscardHandler),
+		Dial: func(ctx context.Context, url string) (transport.Conn, error) { return w.dial(ctx, id, url) },
+		Upgrade: func(http.ResponseWriter, *http.Request) (transport.Conn, error) {
+			return nil, errors.New("no HTTP here")
+		},
+		ground: h,
+		// Short logs: restarts then read snapshots, and laggards are sent them.
+		tune: func(c *raft.Config) {
+			c.SnapshotThreshold, c.TrailingLogs, c.SnapshotInterval = 200, 50, 5*time.Second
+		},
+	}
+	if alter != nil {
+		alter(&cfg)
+	}
+	n, err := New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.mu.Lock()
+	h.node, h.stop, h.done, h.conns = n, cancel, make(chan error, 1), map[transport.Conn]string{}
+	w.mu.Unlock()
+	go func() { h.done <- n.Run(ctx) }()
+	select {
+	case <-n.Listening():
+	case err := <-h.done:
+		w.t.Fatalf("start %s: %v", id, err)
+	}
+	return n
+}
+
+// halt stops a node gracefully.
+func (w *world) halt(id string) {
+	h := w.hosts[id]
+	h.stop()
+	if err := <-h.done; err != nil {
+		w.t.Errorf("%s ended: %v", id, err)
+	}
+	w.mu.Lock()
+	h.node = nil
+	w.mu.Unlock()
+}
+
+// crash takes a node off the network at once and then ends what is left of
+// it: nothing that it says in between reaches anyone.
+func (w *world) crash(id string) {
+	w.isolate(id)
+	h := w.hosts[id]
+	h.stop()
+	<-h.done
+	w.mu.Lock()
+	h.node = nil
+	w.mu.Unlock()
+}
+
+// isolate cuts a host off; heal undoes it.
+func (w *world) isolate(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut[id] = true
+	for _, h := range w.hosts {
+		for c, other := range h.conns {
+			if other == id || h.id == id {
+				_ = c.Close("link cut")
+				delete(h.conns, c)
+			}
+		}
+	}
+	w.wire()
+}
+
+func (w *world) heal(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.cut, id)
+	w.wire()
+}
+
+// wire connects the Raft transports of all who can reach each other.
+func (w *world) wire() {
+	for _, a := range w.hosts {
+		for _, b := range w.hosts {
+			if a.raftNet == nil || b.raftNet == nil || a == b {
+				continue
+			}
+			if w.linked(a.id, b.id) {
+				a.raftNet.Connect(b.raftNet.LocalAddr(), b.raftNet)
+			} else {
+				a.raftNet.Disconnect(b.raftNet.LocalAddr())
+			}
+		}
+	}
+}
+
+// linked needs w.mu.
+func (w *world) linked(a, b string) bool { return a == b || !w.cut[a] && !w.cut[b] }
+
+// dial opens a session's connection from one host to another, by URL.
+func (w *world) dial(_ context.Context, from, url string) (transport.Conn, error) {
+	address := strings.TrimSuffix(strings.TrimPrefix(url, "ws://"), "/rpc")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, h := range w.hosts {
+		if h.rpcAddr() != address || h.node == nil || h.serving == nil || h.serving.Err() != nil || !w.linked(from, h.id) {
+			continue
+		}
+		near, far := transport.Pipe()
+		h.conns[far] = from
+		n, ctx := h.node, h.serving
+		n.wg.Go(func() { n.serveConn(ctx, far) })
+		return near, nil
+	}
+	return nil, fmt.Errorf("dial %s: connection refused", address)
+}
+
+// The host as a node's ground.
+
+func (h *host) openRaft(addressOf addressBook, _ logLines) (*raftGround, error) {
+	_, trans := raft.NewInmemTransportWithTimeout(raft.ServerAddress(h.raftAddr()), time.Second)
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.raftNet = trans
+	delete(h.w.cut, h.id)
+	h.w.wire()
+	return &raftGround{logs: h.logs, stable: h.logs, snapshots: h.snaps, transport: trans, close: func() error {
+		h.w.mu.Lock()
+		defer h.w.mu.Unlock()
+		trans.DisconnectAll()
+		return trans.Close()
+	}}, nil
+}
+
+func (h *host) gossip(c *memberlist.Config) error {
+	g := &gossipTransport{h: h, packets: make(chan *memberlist.Packet, 1024), streams: make(chan net.Conn, 64)}
+	h.w.mu.Lock()
+	h.gossipTr = g
+	h.w.mu.Unlock()
+	c.Transport, c.BindAddr, c.BindPort, c.AdvertiseAddr, c.AdvertisePort = g, h.ip, 3002, h.ip, 3002
+	return nil
+}
+
+func (h *host) listenRPC() (string, error) { return h.rpcAddr(), nil }
+
+func (h *host) serveRPC(ctx context.Context, _ *Node) error {
+	h.w.mu.Lock()
+	h.serving = ctx
+	h.w.mu.Unlock()
+	<-ctx.Done()
+	return nil
+}
+
+func (h *host) remember(name string, data []byte) error {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.files[name] = data
+	return nil
+}
+
+func (h *host) recall(name string) ([]byte, error) {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	return h.files[name], nil
+}
+
+func (h *host) forgetLog() error {
+	h.logs, h.snaps = raft.NewInmemStore(), raft.NewInmemSnapshotStore()
+	return nil
+}
+
+// gossipTransport carries memberlist's packets and streams between hosts.
+type gossipTransport struct {
+	h       *host
+	packets chan *memberlist.Packet
+	streams chan net.Conn
+}
+
+func (g *gossipTransport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
+	return net.ParseIP(g.h.ip), 3002, nil
+}
+
+func (g *gossipTransport) find(address string) *gossipTransport {
+	w := g.h.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, h := range w.hosts {
+		if h.gossipAddr() == address && h.node != nil && h.gossipTr != nil && w.linked(g.h.id, h.id) {
+			return h.gossipTr
+		}
+	}
+	return nil
+}
+
+func (g *gossipTransport) WriteTo(b []byte, address string) (time.Time, error) {
+	now := time.Now()
+	if to := g.find(address); to != nil {
+		select {
+		case to.packets <- &memberlist.Packet{Buf: append([]byte(nil), b...), From: &net.UDPAddr{IP: net.ParseIP(g.h.ip), Port: 3002}, Timestamp: now}:
+		default: // as UDP would
+		}
+	}
+	return now, nil
+}
+
+func (g *gossipTransport) DialTimeout(address string, _ time.Duration) (net.Conn, error) {
+	to := g.find(address)
+	if to == nil {
+		return nil, fmt.Errorf("dial %s: no route to host", address)
+	}
+	near, far := net.Pipe()
+	select {
+	case to.streams <- far:
+		return near, nil
+	default:
+		return nil, fmt.Errorf("dial %s: connection refused", address)
+	}
+}
+
+func (g *gossipTransport) PacketCh() <-chan *memberlist.Packet { return g.packets }
+func (g *gossipTransport) StreamCh() <-chan net.Conn           { return g.streams }
+func (g *gossipTransport) Shutdown() error                     { return nil }
+
+// What tests ask of the world.
+
+// leader waits until one running node leads and is ready to, and returns it.
+func (w *world) leader() *Node {
+	w.t.Helper()
+	for range 10_000 {
+		if n := w.leaderNow(); n != nil {
+			return n
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	w.t.Fatal("no leader within 100 s")
+	return nil
+}
+
+// leaderNow is a reachable leader whose term has been confirmed, or nil.
+func (w *world) leaderNow() *Node {
+	for _, n := range w.running() {
+		if n.leadership.current.Load() != nil && n.raft.VerifyLeader().Error() == nil {
+			return n
+		}
+	}
+	return nil
+}
+
+// running are the nodes that are up and not cut off, in order of id.
+func (w *world) running() []*Node {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []*Node
+	for _, id := range sortedKeys(w.hosts) {
+		if h := w.hosts[id]; h.node != nil && !w.cut[id] {
+			out = append(out, h.node)
+		}
+	}
+	return out
+}
+
+// eventually waits in fake time until a condition holds.
+func (w *world) eventually(what string, holds func() bool) {
+	w.t.Helper()
+	for range 6_000 {
+		if holds() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	w.t.Fatalf("not within a minute: %s", what)
+}
+
+// site starts a site of all the world's hosts: the first founds it, the
+// others join, and all have become voters.
+func (w *world) site(alter func(*Config)) {
+	w.t.Helper()
+	ids := sortedKeys(w.hosts)
+	for i, id := range ids {
+		w.start(id, func(c *Config) {
+			if i == 0 {
+				c.Bootstrap = true
+			} else {
+				c.Join = []string{w.hosts[ids[0]].gossipAddr()}
+			}
+			if alter != nil {
+				alter(c)
+			}
+		})
+	}
+	w.eventually("all nodes are voters", func() bool {
+		n := w.leaderNow()
+		return n != nil && (electorate{servers: n.configuration()}).voters() == min(len(ids), maxVoters)
+	})
+}
+
+// shutdown ends every node, so that the bubble can end.
+func (w *world) shutdown() {
+	for _, id := range sortedKeys(w.hosts) {
+		if w.hosts[id].node != nil {
+			w.heal(id)
+			w.halt(id)
+		}
+	}
+	// Raft leaves goroutines that end by their own timeouts.
+	time.Sleep(time.Minute)
+}

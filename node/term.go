@@ -1,0 +1,115 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/catalyst/orchestrator/fsm"
+)
+
+// term is one stretch of this node's leadership. What only a leader does runs
+// under its context and is joined before the next term begins.
+type term struct {
+	number   uint64
+	proposer *proposer
+}
+
+// leadership turns Raft's notifications into terms. Only it reads notify, and
+// it always does: Raft blocks on that channel.
+type leadership struct {
+	n       *Node
+	current atomic.Pointer[term] // nil unless this node leads and has done its barrier
+}
+
+func (l *leadership) run(ctx context.Context, notify <-chan bool) {
+	end := func() {}
+	defer func() { end() }()
+	for {
+		select {
+		case leads := <-notify:
+			end() // a second true is a new term whose end in between was not reported
+			end = func() {}
+			if leads {
+				end = l.begin(ctx)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// begin starts a term and returns what ends and joins it.
+func (l *leadership) begin(ctx context.Context) (end func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := l.lead(ctx); err != nil && ctx.Err() == nil {
+			l.n.log.Warn("cannot lead; stepping down", "site", l.n.cfg.Site, "node", l.n.cfg.ID, "err", err)
+			l.n.raft.LeadershipTransfer()
+		}
+	})
+	return func() {
+		cancel(errLeadershipLost)
+		wg.Wait()
+	}
+}
+
+const (
+	barrierTimeout = 10 * time.Second
+	foundTimeout   = 10 * time.Second
+)
+
+// lead does a leader's duties until the term ends.
+func (l *leadership) lead(ctx context.Context) error {
+	n := l.n
+	number := n.raft.CurrentTerm()
+	log := n.log.With("site", n.cfg.Site, "node", n.cfg.ID, "term", number)
+	// Everything committed in earlier terms is in the table from here on.
+	if err := n.raft.Barrier(barrierTimeout).Error(); err != nil {
+		return fmt.Errorf("barrier: %w", err)
+	}
+	t := &term{number: number, proposer: newProposer(n.raft, n.machine, &n.counts)}
+
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wg.Go(func() { t.proposer.run(ctx) })
+	if err := n.found(ctx, t.proposer); err != nil {
+		return err
+	}
+
+	l.current.Store(t)
+	defer l.current.Store(nil)
+	log.Info("leading", "index", n.machine.Table().Version())
+	defer log.Info("no longer leading")
+	wg.Go(func() { n.followMembers(ctx) })
+	if n.gateway != nil {
+		wg.Go(func() { n.followGateway(ctx) })
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// found gives a new site its name and epoch, as the first command of its log.
+func (n *Node) found(ctx context.Context, p *proposer) error {
+	if n.machine.Table().Epoch() != "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, foundTimeout)
+	defer cancel()
+	out, _, err := p.Propose(ctx, fsm.Command{By: "node " + n.cfg.ID, Op: fsm.Found{
+		Site: n.cfg.Site, AS: n.cfg.AS, Epoch: newEpoch(time.Now()),
+	}})
+	if err != nil {
+		return fmt.Errorf("found site %s: %w", n.cfg.Site, err)
+	}
+	if out.Code != "" {
+		return fmt.Errorf("found site %s: %s", n.cfg.Site, out.Message)
+	}
+	n.log.Info("founded", "site", n.cfg.Site, "epoch", n.machine.Table().Epoch())
+	return nil
+}
