@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/catalyst/orchestrator/transport"
+)
+
+// action is the contract's Action.
+type action struct {
+	Resource  string `json:"resource"`
+	Action    string `json:"action"`
+	Data      any    `json:"data"`
+	RequestID string `json:"requestId"`
+}
+
+// result is the contract's ActionResult.
+type result struct {
+	Success bool   `json:"success"`
+	Code    string `json:"code"`
+	Error   string `json:"error"`
+	Index   uint64 `json:"index"`
+	Data    struct {
+		ID        string `json:"id"`
+		Site      string `json:"site"`
+		Voters    *int   `json:"voters"`
+		Tolerates *int   `json:"tolerates"`
+		Gateway   *struct {
+			State string `json:"state"`
+			Error string `json:"error"`
+		} `json:"gateway"`
+	} `json:"data"`
+}
+
+// act sends an action under a new requestId, which makes it safe to repeat at
+// another node, and prints what became of it.
+func (c *client) act(cmd *cobra.Command, a action, done func(result)) error {
+	a.RequestID = rand.Text()
+	answer, err := c.ask(cmd.Context(), func(ctx context.Context, scope *transport.Promise) (any, error) {
+		return scope.Call("applyAction", a).Await(ctx)
+	})
+	return c.settle(cmd, answer, err, done)
+}
+
+// settle prints an ActionResult; a refusal becomes the error.
+func (c *client) settle(cmd *cobra.Command, answer any, err error, done func(result)) error {
+	if err != nil {
+		return c.unsettled(cmd, err)
+	}
+	var refusal error
+	err = show(cmd, c, answer, func(r result) {
+		if r.Success {
+			done(r)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	var r result
+	if err := transport.Decode(answer, &r); err == nil && !r.Success {
+		refusal = refused(refusalHint(cmd, r.Code), "%s (%s)", oneLine(r.Error), r.Code)
+	}
+	return refusal
+}
+
+// unsettled completes the error of an action that got no result. A rejection
+// has the shape of a refusal on stdout, so that programs read one shape.
+func (c *client) unsettled(cmd *cobra.Command, err error) error {
+	var (
+		f *failure
+		u *unanswered
+	)
+	switch {
+	case errors.As(err, &u) && u.unsure:
+		u.message += "; it may have been done all the same"
+		u.hint = "see catalyst service list or catalyst members; doing it again is safe"
+	case errors.As(err, &f) && f.code != "" && c.output == "json":
+		if err := printJSON(cmd.OutOrStdout(), map[string]any{"success": false, "code": f.code, "error": f.message}); err != nil {
+			return err
+		}
+	case errors.Is(err, context.Canceled):
+		return &failure{status: statusInterrupted, message: "interrupted; it may have been done all the same"}
+	}
+	return err
+}
+
+// refusalHint is the next command after a refusal, where the node cannot know it.
+func refusalHint(cmd *cobra.Command, code string) string {
+	switch path := cmd.CommandPath(); {
+	case code == "conflict" && strings.HasSuffix(path, "service add"):
+		return "replace its definition with catalyst service update"
+	case code == "not_found" && strings.HasSuffix(path, "service update"):
+		return "register it with catalyst service add; catalyst service list shows what there is"
+	case code == "not_found" && strings.HasSuffix(path, "service remove"):
+		return "catalyst service list shows what there is"
+	case code == "forbidden":
+		return "use the token of an operator or admin with --token (CATALYST_TOKEN)"
+	}
+	return ""
+}

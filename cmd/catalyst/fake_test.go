@@ -1,0 +1,352 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/catalyst/orchestrator/transport"
+	"github.com/catalyst/orchestrator/transport/ws"
+)
+
+// fakeSite is a site that keeps services in a map. Its nodes share that, as
+// real ones do, and each can be told to misbehave.
+type fakeSite struct {
+	mu       sync.Mutex
+	routes   map[string]map[string]any
+	index    uint64
+	outcomes map[string]map[string]any // by requestId
+	applied  []string                  // what changed something: create books:http
+	actions  int                       // that arrived
+	gateway  string                    // state in answers; none leaves it out
+	watchers []*transport.Stub
+	changed  chan struct{} // closed and replaced when a watcher came or went
+}
+
+func newFakeSite() *fakeSite {
+	return &fakeSite{routes: map[string]map[string]any{}, outcomes: map[string]map[string]any{}, changed: make(chan struct{})}
+}
+
+// fakeNode is one way into the site.
+type fakeNode struct {
+	site   *fakeSite
+	name   string
+	server *httptest.Server
+
+	mu       sync.Mutex
+	token    string
+	rejects  []string // codes with which the next calls reject
+	drops    int      // the call, counted from 1, whose answer gets lost with its session; 0 none
+	sessions map[*transport.Session]context.CancelFunc
+}
+
+func (s *fakeSite) node(name string) *fakeNode {
+	n := &fakeNode{site: s, name: name, sessions: map[*transport.Session]context.CancelFunc{}}
+	n.server = httptest.NewServer(http.HandlerFunc(n.serve))
+	return n
+}
+
+func (n *fakeNode) address() string { return "ws" + strings.TrimPrefix(n.server.URL, "http") + "/rpc" }
+
+func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
+	conn, err := ws.Accept(w, r, ws.Options{})
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	session := transport.NewSession(conn, transport.Config{Main: n.publicAPI(cancel)})
+	n.mu.Lock()
+	n.sessions[session] = cancel
+	n.mu.Unlock()
+	_ = session.Run(ctx)
+	n.mu.Lock()
+	delete(n.sessions, session)
+	n.mu.Unlock()
+}
+
+// stop takes the node away, with its sessions.
+func (n *fakeNode) stop() {
+	n.mu.Lock()
+	for _, cancel := range n.sessions {
+		cancel()
+	}
+	n.mu.Unlock()
+	n.server.Close()
+}
+
+func (n *fakeNode) publicAPI(drop context.CancelFunc) *transport.Target {
+	scope := func(ctx context.Context, c *transport.Call) (any, error) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.token != "" && c.Arg(0) != n.token {
+			return nil, rejection("unauthenticated", "this site wants a token: give it with --token (CATALYST_TOKEN)")
+		}
+		return n.cliScope(drop), nil
+	}
+	return transport.NewTarget(map[string]transport.Method{"connectionFromCli": scope})
+}
+
+func rejection(code, message string) error {
+	return &transport.Error{Message: message, Props: map[string]any{"code": code}}
+}
+
+func (n *fakeNode) cliScope(drop context.CancelFunc) *transport.Target {
+	methods := map[string]transport.Method{
+		"applyAction":     n.site.applyAction,
+		"listLocalRoutes": n.site.listRoutes,
+		"listRoutes":      n.site.listRoutes,
+		"listMembers":     canned(map[string]any{"members": fakeMembers}),
+		"listMetrics": canned(map[string]any{"metrics": []any{
+			map[string]any{"id": "books:http:graphql", "site": "paris", "ageMs": 7_200_000, "paths": 2, "best": true, "gateway": "applied"},
+			map[string]any{"id": "ledger:tcp", "site": "rome", "peer": "rome", "ageMs": 90_000, "paths": 1, "best": true, "stale": true},
+		}}),
+		"status":      n.status,
+		"watchRoutes": n.site.watchRoutes,
+		"join": func(_ context.Context, c *transport.Call) (any, error) {
+			return map[string]any{"success": true, "data": map[string]any{"id": n.name, "site": "paris"}}, nil
+		},
+		"leave": canned(map[string]any{"success": true, "data": map[string]any{"id": n.name, "voters": 3, "tolerates": 1}}),
+	}
+	for name, m := range methods {
+		methods[name] = n.unreliable(m, drop)
+	}
+	return transport.NewTarget(methods)
+}
+
+func canned(answer any) transport.Method {
+	return func(context.Context, *transport.Call) (any, error) { return answer, nil }
+}
+
+// unreliable makes a method reject, or lose its answer, as the node was told.
+func (n *fakeNode) unreliable(m transport.Method, drop context.CancelFunc) transport.Method {
+	return func(ctx context.Context, c *transport.Call) (any, error) {
+		n.mu.Lock()
+		if len(n.rejects) > 0 {
+			code := n.rejects[0]
+			n.rejects = n.rejects[1:]
+			n.mu.Unlock()
+			return nil, rejection(code, n.name+" says "+code)
+		}
+		n.drops--
+		lose := n.drops == 0
+		n.mu.Unlock()
+		answer, err := m(ctx, c)
+		if lose {
+			drop()
+			<-ctx.Done()
+		}
+		return answer, err
+	}
+}
+
+var fakeMembers = []any{
+	map[string]any{"id": "a", "role": "voter", "state": "alive", "rpc": "10.0.0.1:3000", "raft": "10.0.0.1:3001", "gossip": "10.0.0.1:3002", "version": "v1.2.3"},
+	map[string]any{"id": "b", "role": "leader", "state": "alive", "rpc": "10.0.0.2:3000", "raft": "10.0.0.2:3001", "gossip": "10.0.0.2:3002", "version": "v1.2.3"},
+	map[string]any{"id": "c", "role": "voter", "state": "failed", "rpc": "", "raft": "10.0.0.3:3001", "gossip": "", "version": ""},
+}
+
+func (n *fakeNode) status(context.Context, *transport.Call) (any, error) {
+	n.site.mu.Lock()
+	defer n.site.mu.Unlock()
+	answer := map[string]any{
+		"node": n.name, "site": "paris", "as": 64512, "epoch": "e1", "version": "v1.2.3", "role": "voter", "leader": "b",
+		"term": 7, "index": n.site.index, "voters": 3, "tolerates": 1,
+		"peers":  map[string]any{"established": 1, "configured": 2},
+		"routes": map[string]any{"local": 1234, "learned": 0},
+	}
+	switch n.site.gateway {
+	case "":
+	case "no leader":
+		answer["leader"], answer["tolerates"] = transport.Undefined{}, 0
+	case "waiting":
+		answer["role"], answer["leader"], answer["voters"], answer["tolerates"] = "waiting", transport.Undefined{}, 0, 0
+	default:
+		quarantined := []any{}
+		if n.site.gateway == "rejected" {
+			quarantined = append(quarantined, map[string]any{"id": "dead:http:graphql", "error": "connect ECONNREFUSED\n  at 10.0.0.9"})
+		}
+		answer["gateway"] = map[string]any{
+			"endpoint": "ws://gateway:4000/api", "state": n.site.gateway, "services": 4,
+			"lastPush": time.Now().Add(-3 * time.Hour).UnixMilli(), "quarantined": quarantined,
+		}
+	}
+	return answer, nil
+}
+
+func (s *fakeSite) applyAction(_ context.Context, c *transport.Call) (any, error) {
+	var a struct {
+		Resource, Action, RequestID string
+		Data                        map[string]any
+	}
+	if err := c.Decode(0, &a); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.actions++
+	if a.RequestID == "" {
+		return nil, rejection("internal", "this action has no requestId")
+	}
+	if first, ok := s.outcomes[a.RequestID]; ok {
+		return first, nil
+	}
+	if len(a.RequestID) > 128 {
+		return refusedAs("invalid", "requestId: too long"), nil
+	}
+	answer := s.decide(a.Resource, a.Action, a.Data)
+	s.outcomes[a.RequestID] = answer
+	return answer, nil
+}
+
+func refusedAs(code, message string) map[string]any {
+	return map[string]any{"success": false, "code": code, "error": message}
+}
+
+// decide applies an action as the table would.
+func (s *fakeSite) decide(resource, verb string, data map[string]any) map[string]any {
+	if resource == "member" {
+		if id := data["id"]; id != "c" {
+			return refusedAs("conflict", fmt.Sprintf("id: without %v 1 of 2 voters would be alive: the site would lose its quorum", id))
+		}
+		return map[string]any{"success": true, "index": s.index, "data": map[string]any{"id": "c", "voters": 2, "tolerates": 0}}
+	}
+	if resource != "dataChannel" {
+		return refusedAs("invalid", fmt.Sprintf("resource: %q is none", resource))
+	}
+	id, _ := data["id"].(string)
+	if verb != "delete" {
+		id = fmt.Sprint(data["name"], ":", data["protocol"])
+	}
+	old, exists := s.routes[id]
+	switch {
+	case !exists && (verb == "update" || verb == "delete"):
+		return refusedAs("not_found", id+" is not registered")
+	case exists && verb == "create" && old["endpoint"] != data["endpoint"]:
+		return refusedAs("conflict", id+" is already registered with another definition")
+	case strings.Contains(id, " "):
+		return refusedAs("invalid", "data.name: has a space")
+	}
+	s.index++
+	s.applied = append(s.applied, fmt.Sprint(verb, " ", id, " ", data["endpoint"]))
+	if verb == "delete" {
+		delete(s.routes, id)
+	} else {
+		s.routes[id] = data
+	}
+	about := map[string]any{"id": id}
+	if s.gateway != "" {
+		about["gateway"] = map[string]any{"state": s.gateway, "error": "cannot\nstitch"}
+	}
+	return map[string]any{"success": true, "index": s.index, "data": about}
+}
+
+// listRoutes lists three hours after everything was registered, and a page at
+// a time when asked to.
+func (s *fakeSite) listRoutes(_ context.Context, c *transport.Call) (any, error) {
+	var q query
+	if err := c.Decode(0, &q); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	routes, more := []any{}, false
+	for _, id := range slices.Sorted(maps.Keys(s.routes)) {
+		d := s.routes[id]
+		if id <= q.After || (q.Name != "" && d["name"] != q.Name) || (q.Protocol != "" && d["protocol"] != q.Protocol) {
+			continue
+		}
+		if more = len(routes) == min(q.Limit, 2); more {
+			break
+		}
+		routes = append(routes, fakeRoute(id, d))
+	}
+	answer := map[string]any{"routes": routes, "index": s.index}
+	if more {
+		answer["more"] = true
+	}
+	return answer, nil
+}
+
+func fakeRoute(id string, d map[string]any) map[string]any {
+	then := time.Now().Add(-3*time.Hour - time.Minute).UnixMilli()
+	r := map[string]any{
+		"id": id, "service": d, "site": "paris", "source": "local", "path": []string{"paris"}, "best": true, "stale": false,
+		"createdAt": then, "modifiedAt": then, "createdIndex": 1, "modifiedIndex": 2,
+	}
+	if strings.HasPrefix(id, "far") {
+		r["site"], r["source"], r["peer"], r["path"], r["stale"] = "oslo", "peer", "rome", []string{"rome", "oslo"}, true
+	}
+	return r
+}
+
+func (s *fakeSite) watchRoutes(ctx context.Context, c *transport.Call) (any, error) {
+	callback, err := c.Stub(0)
+	if err != nil {
+		return nil, err
+	}
+	var o struct{ FromIndex *uint64 }
+	if err := c.Decode(1, &o); err != nil {
+		return nil, err
+	}
+	callback = callback.Dup()
+	transport.Concurrent(ctx)
+	if o.FromIndex == nil {
+		if err := deliver(ctx, callback, map[string]any{"type": "snapshot", "index": 1, "routes": []any{}, "more": true}); err != nil {
+			return nil, err
+		}
+		first := map[string]any{"name": "books", "endpoint": "http://books", "protocol": "http"}
+		if err := deliver(ctx, callback, map[string]any{"type": "snapshot", "index": 1, "routes": []any{fakeRoute("books:http", first)}}); err != nil {
+			return nil, err
+		}
+	} else if err := deliver(ctx, callback, map[string]any{"type": "put", "index": *o.FromIndex + 1, "id": "resumed:http",
+		"route": fakeRoute("resumed:http", map[string]any{"name": "resumed", "endpoint": "http://resumed", "protocol": "http"})}); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watchers = append(s.watchers, callback)
+	s.signal()
+	callback.OnBroken(func(error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.watchers = slices.DeleteFunc(s.watchers, func(w *transport.Stub) bool { return w == callback })
+		s.signal()
+	})
+	return transport.NewTarget(nil), nil
+}
+
+func (s *fakeSite) signal() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// deliver passes an event to a watcher and waits until it has been printed.
+func deliver(ctx context.Context, watcher *transport.Stub, event any) error {
+	_, err := watcher.Call("", event).Await(ctx)
+	return err
+}
+
+// awaitWatcher waits for the first watcher.
+func (s *fakeSite) awaitWatcher(ctx context.Context) (*transport.Stub, error) {
+	for {
+		s.mu.Lock()
+		changed, watchers := s.changed, s.watchers
+		s.mu.Unlock()
+		if len(watchers) > 0 {
+			return watchers[0], nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, errors.New("nobody watches")
+		}
+	}
+}

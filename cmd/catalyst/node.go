@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/catalyst/orchestrator/node"
+	"github.com/catalyst/orchestrator/transport"
+	"github.com/catalyst/orchestrator/transport/ws"
+)
+
+// nodeFlags are the settings of `catalyst node`, contract section 4.
+type nodeFlags struct {
+	node.Config
+	logLevel, logFormat string
+}
+
+func nodeCommand() *cobra.Command {
+	f := &nodeFlags{}
+	cmd := offline(&cobra.Command{
+		Use:   "node",
+		Short: "Run one node in the foreground",
+		Long: `Run one node in the foreground. It logs to stderr, and ends gracefully on
+SIGINT or SIGTERM; a second signal ends it at once. A node that is told none of
+--bootstrap, --bootstrap-expect and --join, and has no earlier state, waits for
+catalyst join.`,
+		Example: `  catalyst node --id a --bootstrap
+  catalyst node --id b --rpc-addr 127.0.0.1:3010 --raft-addr 127.0.0.1:3011 \
+      --gossip-addr 127.0.0.1:3012 --data-dir data-b --join 127.0.0.1:3002`,
+		Args: want(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), cmd.ErrOrStderr()) },
+	})
+	f.addFlags(cmd.Flags())
+	cmd.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (f *nodeFlags) addFlags(flags *pflag.FlagSet) {
+	flags.SortFlags = false
+	text := func(p *string, name, value, usage string, names ...string) {
+		flags.StringVar(p, name, value, usage+" ("+strings.Join(names, ", ")+")")
+		fromEnv(flags, name, names...)
+	}
+	text(&f.ID, "id", "", "name of this node, unique in the site; default the host name", "CATALYST_NODE_ID")
+	text(&f.Site, "site", "default", "name of the site", "CATALYST_SITE")
+	flags.Uint32Var(&f.AS, "as", 64512, "autonomous system, the same at all peer sites (CATALYST_AS)")
+	fromEnv(flags, "as", "CATALYST_AS")
+	flags.StringSliceVar(&f.Domains, "domains", nil, "domains announced to peer sites (CATALYST_DOMAINS)")
+	fromEnv(flags, "domains", "CATALYST_DOMAINS")
+	text(&f.DataDir, "data-dir", "catalyst-data", "directory for log and snapshots", "CATALYST_DATA_DIR")
+	text(&f.RPCAddr, "rpc-addr", "127.0.0.1:3000", "where clients and gateways connect; port 0 is any free one", "CATALYST_RPC_ADDR", "PORT")
+	text(&f.RaftAddr, "raft-addr", "127.0.0.1:3001", "where the nodes replicate", "CATALYST_RAFT_ADDR")
+	text(&f.GossipAddr, "gossip-addr", "127.0.0.1:3002", "where the nodes find each other, TCP and UDP", "CATALYST_GOSSIP_ADDR")
+	flags.BoolVar(&f.Bootstrap, "bootstrap", false, "start a new site (CATALYST_BOOTSTRAP)")
+	fromEnv(flags, "bootstrap", "CATALYST_BOOTSTRAP")
+	flags.IntVar(&f.BootstrapExpect, "bootstrap-expect", 0, "start a new site with the first `N` nodes that find each other (CATALYST_BOOTSTRAP_EXPECT)")
+	fromEnv(flags, "bootstrap-expect", "CATALYST_BOOTSTRAP_EXPECT")
+	flags.StringSliceVar(&f.Join, "join", nil, "gossip addresses of nodes of the site (CATALYST_JOIN)")
+	fromEnv(flags, "join", "CATALYST_JOIN")
+	text(&f.GatewayEndpoint, "gateway-endpoint", gatewayDefault, "GraphQL gateway; empty turns it off", "CATALYST_GQL_GATEWAY_ENDPOINT")
+	flags.SetAnnotation("gateway-endpoint", emptyIsSet, []string{""})
+	text(&f.PeeringEndpoint, "peering-endpoint", "", "what peer sites dial; default from --rpc-addr", "CATALYST_PEERING_ENDPOINT")
+	text(&f.PeeringSecret, "peering-secret", "", "secret shared with peer sites; empty turns peering off", "CATALYST_PEERING_SECRET")
+	text(&f.AdminToken, "admin-token", "", "token that clients must show; without one only loopback is listened on", "CATALYST_ADMIN_TOKEN")
+	flags.BoolVar(&f.Insecure, "insecure", false, "listen beyond loopback without a token")
+	flags.DurationVar(&f.RaftTiming, "raft-timing", 300*time.Millisecond, "election timeout; raise it on slow disks or networks")
+	text(&f.logLevel, "log-level", "info", "debug, info, warn or error", "CATALYST_LOG_LEVEL")
+	text(&f.logFormat, "log-format", "", "text or json; default text on a terminal, json elsewhere", "CATALYST_LOG_FORMAT")
+}
+
+const gatewayDefault = "ws://localhost:4000/api"
+
+// run runs the node until it is told to stop or has left its site.
+func (f *nodeFlags) run(ctx context.Context, errs io.Writer) error {
+	if err := f.complete(errs); err != nil {
+		return err
+	}
+	if err := f.Config.Validate(); err != nil {
+		return unusable("catalyst node --help lists the settings", "%v", err)
+	}
+	n, err := node.New(f.Config)
+	if err != nil {
+		return unusable("", "%v", err)
+	}
+	if err := n.Run(ctx); err != nil {
+		return refused("", "node %s ended: %v", f.ID, oneLine(err.Error()))
+	}
+	return nil
+}
+
+// complete fills in what depends on the machine, and what node leaves to its caller.
+func (f *nodeFlags) complete(errs io.Writer) (err error) {
+	if f.ID == "" {
+		if f.ID, err = os.Hostname(); err != nil {
+			return unusable("name the node with --id (CATALYST_NODE_ID)", "find the host name: %v", err)
+		}
+	}
+	if f.Log, err = newLog(errs, f.logLevel, f.logFormat); err != nil {
+		return err
+	}
+	f.Domains, f.Join = trimmed(f.Domains), trimmed(f.Join)
+	f.Version = programVersion()
+	f.Dial = func(ctx context.Context, url string) (transport.Conn, error) {
+		return ws.Dial(ctx, url, ws.Options{})
+	}
+	f.Upgrade = f.upgrade
+	return nil
+}
+
+// upgrade accepts WebSockets. Without a token a node answers only to names of
+// this machine: a web page whose name was made to point here must not act in
+// the name of whoever looks at it.
+func (f *nodeFlags) upgrade(w http.ResponseWriter, r *http.Request) (transport.Conn, error) {
+	var o ws.Options
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if f.AdminToken == "" && local != nil && local.IP.IsLoopback() {
+		for _, host := range []string{"localhost", "127.0.0.1", "::1", local.IP.String()} {
+			o.Hosts = append(o.Hosts, net.JoinHostPort(host, fmt.Sprint(local.Port)))
+		}
+	}
+	return ws.Accept(w, r, o)
+}
+
+// trimmed drops spaces and empty items, which people leave in lists.
+func trimmed(list []string) (clean []string) {
+	for _, item := range list {
+		if item = strings.TrimSpace(item); item != "" {
+			clean = append(clean, item)
+		}
+	}
+	return clean
+}
+
+func newLog(w io.Writer, level, format string) (*slog.Logger, error) {
+	var o slog.HandlerOptions
+	var threshold slog.Level
+	if err := threshold.UnmarshalText([]byte(level)); err != nil {
+		return nil, unusable("use debug, info, warn or error", "--log-level (CATALYST_LOG_LEVEL) is %q", level)
+	}
+	o.Level = threshold
+	switch {
+	case format == "text", format == "" && isTerminal(w):
+		return slog.New(slog.NewTextHandler(w, &o)), nil
+	case format == "json", format == "":
+		return slog.New(slog.NewJSONHandler(w, &o)), nil
+	default:
+		return nil, unusable("use text or json", "--log-format (CATALYST_LOG_FORMAT) is %q", format)
+	}
+}

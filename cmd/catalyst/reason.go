@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// reason is the innermost part of a network error that tells a person
+// something; libraries wrap it in several layers that do not.
+func reason(err error) string {
+	var (
+		dns *net.DNSError
+		op  *net.OpError
+		sys syscall.Errno
+	)
+	switch {
+	case errors.As(err, &dns):
+		return "no such host " + dns.Name
+	case errors.As(err, &sys):
+		return sys.Error()
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "no connection in time"
+	case errors.As(err, &op):
+		return op.Err.Error()
+	default:
+		return oneLine(err.Error())
+	}
+}
+
+// oneLine keeps an error to a line of output.
+func oneLine(text string) string {
+	return strings.Join(strings.Fields(text), " ")
+}

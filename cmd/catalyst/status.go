@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/catalyst/orchestrator/transport"
+)
+
+// status is the contract's Status.
+type status struct {
+	Node      string         `json:"node"`
+	Site      string         `json:"site"`
+	AS        uint32         `json:"as"`
+	Epoch     string         `json:"epoch"`
+	Version   string         `json:"version"`
+	Role      string         `json:"role"`
+	Leader    string         `json:"leader"`
+	Term      uint64         `json:"term"`
+	Index     uint64         `json:"index"`
+	Voters    int            `json:"voters"`
+	Tolerates int            `json:"tolerates"`
+	Gateway   *gatewayStatus `json:"gateway"`
+	Peers     struct {
+		Established int `json:"established"`
+		Configured  int `json:"configured"`
+	} `json:"peers"`
+	Routes struct {
+		Local   int `json:"local"`
+		Learned int `json:"learned"`
+	} `json:"routes"`
+}
+
+type gatewayStatus struct {
+	Endpoint    string `json:"endpoint"`
+	State       string `json:"state"`
+	Services    int    `json:"services"`
+	LastPush    int64  `json:"lastPush"`
+	Quarantined []struct {
+		ID    string `json:"id"`
+		Error string `json:"error"`
+	} `json:"quarantined"`
+}
+
+func statusCommand(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "The site at a glance",
+		Args:  want(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			answer, err := c.ask(cmd.Context(), method("status"))
+			if err != nil {
+				return err
+			}
+			return show(cmd, c, answer, func(s status) {
+				s.print(cmd.OutOrStdout())
+				if next := s.next(); next != "" {
+					hint(cmd, "%s", next)
+				}
+			})
+		},
+	}
+}
+
+// method asks for a method without arguments.
+func method(name string, args ...any) question {
+	return func(ctx context.Context, scope *transport.Promise) (any, error) {
+		return scope.Call(name, args...).Await(ctx)
+	}
+}
+
+func (s status) print(w io.Writer) {
+	fields(w, [][2]string{
+		{"site", fmt.Sprintf("%s (AS %d)", s.Site, s.AS)},
+		{"node", fmt.Sprintf("%s, %s, version %s", s.Node, s.Role, s.Version)},
+		{"leader", s.leader()},
+		{"quorum", s.quorum()},
+		{"index", fmt.Sprintf("%d", s.Index)},
+		{"routes", fmt.Sprintf("%s local, %s learned", thousands(s.Routes.Local), thousands(s.Routes.Learned))},
+		{"peers", s.peers()},
+		{"gateway", s.gateway()},
+	})
+	if s.Gateway == nil {
+		return
+	}
+	for _, q := range s.Gateway.Quarantined {
+		fmt.Fprintf(w, "%-9s %s is held back: %s\n", "", q.ID, oneLine(q.Error))
+	}
+}
+
+func (s status) leader() string {
+	if s.Leader == "" {
+		return "none: changes are refused until there is one"
+	}
+	return fmt.Sprintf("%s (term %d)", s.Leader, s.Term)
+}
+
+func (s status) quorum() string {
+	switch {
+	case s.Voters == 0:
+		return "in no site yet"
+	case s.Leader == "":
+		return count(s.Voters, "voter") + ", too few of them alive"
+	case s.Tolerates == 0:
+		return count(s.Voters, "voter") + ", tolerates no failure"
+	default:
+		return count(s.Voters, "voter") + ", tolerates " + count(s.Tolerates, "failure")
+	}
+}
+
+func (s status) peers() string {
+	if s.Peers.Configured == 0 {
+		return "none configured"
+	}
+	return fmt.Sprintf("%d of %d established", s.Peers.Established, s.Peers.Configured)
+}
+
+func (s status) gateway() string {
+	if s.Gateway == nil {
+		return "off, or not known without the leader"
+	}
+	text := []string{s.Gateway.State, count(s.Gateway.Services, "service")}
+	if s.Gateway.LastPush != 0 {
+		text = append(text, "accepted "+ago(s.Gateway.LastPush))
+	}
+	if n := len(s.Gateway.Quarantined); n > 0 {
+		text = append(text, fmt.Sprintf("%d quarantined", n))
+	}
+	return s.Gateway.Endpoint + ": " + strings.Join(text, ", ")
+}
+
+// next is the step that the status calls for, if any.
+func (s status) next() string {
+	switch {
+	case s.Role == "waiting":
+		return "this node waits: catalyst join GOSSIP_ADDR --address NODE takes it into a site"
+	case s.Leader == "":
+		return "start the missing nodes, the site recovers by itself; catalyst members shows which"
+	case s.Tolerates == 0:
+		return "bring back nodes that are down (catalyst members), or add some with catalyst node --join"
+	case s.Gateway != nil && s.Gateway.State == "pending":
+		return "the gateway does not answer yet; the site keeps trying"
+	}
+	return ""
+}
+
+// fields prints names and values, one a line; an empty value shows as a dash.
+func fields(w io.Writer, pairs [][2]string) {
+	for _, p := range pairs {
+		if p[1] == "" {
+			p[1] = "-"
+		}
+		fmt.Fprintf(w, "%-9s %s\n", p[0], p[1])
+	}
+}
