@@ -1,0 +1,58 @@
+# `make help` lists the targets. `make run` and `make test` need nothing but
+# Go, Node with npm, and (for missing system tools) apt.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BIN     := bin/catalyst
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## build bin/catalyst
+	$(GO) build -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/catalyst
+
+.PHONY: run
+run: build ## start a three-node site on loopback
+	$(BIN) dev --nodes 3
+
+.PHONY: gateway
+gateway: cluster-tests/js/node_modules ## start a GraphQL gateway and two sample services, for trying things out
+	node cluster-tests/js/try.mjs
+
+.PHONY: test
+test: node cluster-tests/js/node_modules transport/interop/node_modules ## all tests, the black-box ones with real processes included
+	$(GO) test -race -shuffle=on $$($(GO) list ./... | grep -v /cluster-tests)
+	$(GO) test -count=1 -timeout 20m ./cluster-tests/...
+
+.PHONY: check
+check: ## format, modules, vet, staticcheck, race tests, architecture
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) test -race -shuffle=on $$($(GO) list ./... | grep -v /cluster-tests)
+
+.PHONY: bench
+bench: build ## the figures of the product: registrations, table, reads, failover
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./fsm ./transport/... ./node ./cluster-tests
+
+.PHONY: fmt
+fmt: ## format
+	gofmt -w .
+
+.PHONY: clean
+clean: ## remove what building and testing made
+	rm -rf bin cluster-tests/js/node_modules transport/interop/node_modules
+
+# What a fresh machine may lack.
+.PHONY: node
+node:
+	@command -v node >/dev/null && command -v npm >/dev/null || { apt-get update && apt-get install -y nodejs npm; }
+
+%/node_modules: %/package-lock.json | node
+	cd $* && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
