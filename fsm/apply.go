@@ -53,7 +53,6 @@ func (e *edit) run(commands []Command, outcomes []Outcome) (finished bool) {
 
 func (e *edit) command(c *Command) Outcome {
 	e.now = c.At
-	e.memory.prune(e.own, c.At)
 	if c.RequestID == "" {
 		return e.op(c.Op)
 	}
@@ -110,7 +109,8 @@ func (p Put) apply(e *edit) Outcome {
 	}
 	r := &Route{Site: e.site, Path: e.path}
 	r.compact(service)
-	old, exists := e.local.get(byID(r.id))
+	old := e.Local(r.id)
+	exists := old != nil
 	switch {
 	case exists && old.Service.Equal(service):
 		return e.done(old.id, false)
@@ -122,14 +122,14 @@ func (p Put) apply(e *edit) Outcome {
 		return e.refuse(TooLarge, r.id, e.fullMessage())
 	}
 	e.stamp(r, old)
-	e.local.put(e.own, r, byID(r.id))
+	e.local.put(e.own, key(r), byID(r.id))
 	return e.done(r.id, true)
 }
 
 func (d Delete) apply(e *edit) Outcome {
 	id := NormalID(d.ID)
-	old, exists := e.local.get(byID(id))
-	if !exists {
+	old := e.Local(id)
+	if old == nil {
 		return e.refuse(NotFound, shorten(id), fmt.Sprintf("%s is not registered at this site", quote(id)))
 	}
 	e.local.remove(e.own, byID(id))

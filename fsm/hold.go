@@ -3,6 +3,7 @@ package fsm
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // MaxHeldBack is how many members can be kept from voting by hand.
@@ -26,21 +27,22 @@ func (h HoldBack) apply(e *edit) Outcome {
 		return e.refuse(Invalid, "", fault)
 	}
 	at, held := slices.BinarySearch(e.heldBack, h.ID)
+	id := strings.Clone(h.ID) // not a part of the log entry
 	switch {
 	case held == h.Held:
-		return e.done(h.ID, false)
+		return e.done(id, false)
 	case h.Held && len(e.heldBack) >= MaxHeldBack:
 		return e.refuse(TooLarge, h.ID, fmt.Sprintf("%d members are held back, the most there may be; remove some first", MaxHeldBack))
 	}
 	// Older tables share the list: it is replaced, not changed.
 	next := slices.Clone(e.heldBack)
 	if h.Held {
-		e.heldBack = slices.Insert(next, at, h.ID)
+		e.heldBack = slices.Insert(next, at, id)
 	} else {
 		e.heldBack = slices.Delete(next, at, at+1)
 	}
 	e.record(nil, false)
-	return e.done(h.ID, true)
+	return e.done(id, true)
 }
 
 func (h HoldBack) encode(b []byte) []byte {

@@ -15,6 +15,9 @@ func (l Learn) apply(e *edit) Outcome {
 	if fault := nameFault("peer", l.Peer); fault != "" {
 		return e.refuse(Invalid, "", fault)
 	}
+	if l.Peer == e.site {
+		return e.refuse(Invalid, e.site, fmt.Sprintf("peer: %q is this site itself", e.site))
+	}
 	p, ok := e.peer(l.Peer)
 	if !ok {
 		return e.refuse(TooLarge, l.Peer, fmt.Sprintf("peer %s: the site has %d peers, the most it may", l.Peer, e.bounds().peers))
@@ -110,7 +113,8 @@ func pathOK(path []string, site string) bool {
 }
 
 func (in *intake) announce(r *Route) {
-	old, exists := in.learned.get(byPath(r.id, r.Site, r.Peer))
+	old := in.Path(r.id, r.Site, r.Peer)
+	exists := old != nil
 	switch {
 	case exists && old.sameAs(r):
 		return
@@ -141,7 +145,7 @@ func (in *intake) unstale(old *Route) {
 
 func (in *intake) withdraw(id, site string) {
 	id = NormalID(id)
-	if old, exists := in.learned.get(byPath(id, site, in.peer.id)); exists {
+	if old := in.Path(id, site, in.peer.id); old != nil {
 		in.removeLearned(old)
 		in.peer.held.Routes--
 		in.unstale(old)
@@ -223,7 +227,7 @@ func (e *edit) mark(old *Route, stale bool) {
 
 func (e *edit) replace(r, old *Route) {
 	e.stamp(r, old)
-	e.learned.put(e.own, r, byPath(r.id, r.Site, r.Peer))
+	e.learned.put(e.own, key(r), byPath(r.id, r.Site, r.Peer))
 	e.byPeer.put(e.own, r, byPeer(r.Peer, r.Site, r.id))
 }
 

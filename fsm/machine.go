@@ -136,9 +136,7 @@ func (m *Machine) Restore(source io.ReadCloser) error {
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
 	m.applied.Store(0) // a restored backup may be of another log
-	m.mu.Unlock()
 	m.publish(table, applied)
 	return nil
 }

@@ -2,13 +2,15 @@ package fsm
 
 import (
 	"cmp"
+	"iter"
 	"strings"
 	"time"
 )
 
 // OutcomeWindow is how long a request id is remembered, by the leaders'
-// clocks; MaxOutcomes how many are, the oldest going first; MaxRequestID how
-// long one may be, in bytes.
+// clocks. MaxOutcomes is the most that are; in a rush the older half goes
+// early, so the latest MaxOutcomes/2 always are. MaxRequestID is how long one
+// may be, in bytes.
 const (
 	OutcomeWindow = 10 * time.Minute
 	MaxOutcomes   = 1 << 20
@@ -27,11 +29,17 @@ type Outcome struct {
 	Refused   int // of a Learn: routes over the peer's or the table's bound
 }
 
-// memory holds the outcomes of recent requests: by id to find one again, and
-// in order of arrival to forget the oldest.
+// memory holds the outcomes of recent requests in two generations. The new one
+// becomes the old one when it has covered a window or half the bound, and the
+// old one goes as a whole: no request is ever removed by itself, which would
+// cost as much as remembering it did.
 type memory struct {
-	byID  tree[remembered]
-	queue sequence[*request]
+	young, old generation
+}
+
+type generation struct {
+	requests tree[remembered]
+	since    int64 // ms, stamped by the leader: when it began
 }
 
 type request struct {
@@ -47,8 +55,8 @@ type remembered struct {
 	request *request
 }
 
-func byRequestID(id string) (uint64, probe[remembered]) {
-	hash := fnv1a(id)
+func byRequestID(id string) (hash uint64, at probe[remembered]) {
+	hash = fnv1a(id)
 	return hash, func(r remembered) int {
 		if c := cmp.Compare(r.hash, hash); c != 0 {
 			return c
@@ -65,65 +73,61 @@ func fnv1a(s string) uint64 {
 	return hash
 }
 
-// expired tells whether a request is outside the window around now. A stamp
-// from the far future counts as expired too: it came from a leader whose clock
-// was wrong, and must not fill the memory for good.
-func (r *request) expired(now int64) bool {
+// over tells whether a stamp is outside the window around now. One from the
+// far future is too: it came from a leader whose clock was wrong, and must not
+// be believed for longer than any other.
+func over(stamp, now int64) bool {
 	const window = int64(OutcomeWindow / time.Millisecond)
-	return now-r.at >= window || r.at-now >= window
+	return now-stamp >= window || stamp-now >= window
 }
 
 // Outcome returns how the command with this request id came out, as long as
 // it is remembered.
 func (t *Table) Outcome(requestID string) (Outcome, bool) {
-	_, at := byRequestID(requestID)
-	r, ok := t.memory.byID.get(at)
-	if !ok {
+	r := t.memory.find(requestID)
+	if r == nil {
 		return Outcome{}, false
 	}
-	return r.request.outcome, true
+	return r.outcome, true
+}
+
+func (m *memory) find(id string) *request {
+	_, at := byRequestID(id)
+	if r, ok := m.young.requests.get(at); ok {
+		return r.request
+	}
+	r, _ := m.old.requests.get(at)
+	return r.request
 }
 
 // recall finds the outcome of an earlier command with this id.
 func (m *memory) recall(id string, now int64) (Outcome, bool) {
-	if m.byID.len == 0 {
+	r := m.find(id)
+	if r == nil || over(r.at, now) {
 		return Outcome{}, false
 	}
-	_, at := byRequestID(id)
-	r, ok := m.byID.get(at)
-	if !ok || r.request.expired(now) {
-		return Outcome{}, false
-	}
-	return r.request.outcome, true
+	return r.outcome, true
 }
 
 func (m *memory) remember(own *owner, r *request, most int) {
+	if m.young.requests.len >= most/2 || over(m.young.since, r.at) {
+		*m = memory{old: m.young, young: generation{since: r.at}}
+	}
 	hash, at := byRequestID(r.id)
-	m.byID.put(own, remembered{hash, r}, at)
-	m.queue.append(r)
-	for m.queue.len() > most {
-		m.forget(own)
-	}
+	m.young.requests.put(own, remembered{hash, r}, at)
 }
 
-// prune forgets what has expired, a few a command: enough to shrink, and no
-// command ever pays for a backlog.
-func (m *memory) prune(own *owner, now int64) {
-	for range 4 {
-		if m.queue.len() == 0 || !m.queue.at(m.queue.first).expired(now) {
-			return
+func (m *memory) len() int { return m.young.requests.len + m.old.requests.len }
+
+// all yields the old generation, then the young one.
+func (m *memory) all() iter.Seq[*request] {
+	return func(yield func(*request) bool) {
+		for _, g := range []generation{m.old, m.young} {
+			for r := range g.requests.all() {
+				if !yield(r.request) {
+					return
+				}
+			}
 		}
-		m.forget(own)
 	}
-}
-
-// forget drops the oldest request. The id may have been used again since:
-// then the newer one stays.
-func (m *memory) forget(own *owner) {
-	oldest := m.queue.at(m.queue.first)
-	_, at := byRequestID(oldest.id)
-	if r, ok := m.byID.get(at); ok && r.request == oldest {
-		m.byID.remove(own, at)
-	}
-	m.queue.drop()
 }

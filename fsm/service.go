@@ -121,7 +121,7 @@ func nameFault(field, name string) string {
 	case len(name) > MaxName:
 		wrong = fmt.Sprintf("has %d characters", len(name))
 	case !alphanumeric(name[0]) && strings.IndexByte("._-", name[0]) >= 0:
-		wrong = fmt.Sprintf("starts with %q", name[0])
+		wrong = "starts with " + quote(name[:1])
 	default:
 		i := strings.IndexFunc(name, func(r rune) bool {
 			return r >= utf8.RuneSelf || !alphanumeric(byte(r)) && r != '.' && r != '_' && r != '-'
@@ -149,7 +149,7 @@ func describe(s string) string {
 	case r < ' ' || r == 0x7f:
 		return "a control character"
 	}
-	return fmt.Sprintf("a %q", r)
+	return "a " + quote(string(r))
 }
 
 // quote shows a client's text in a message, the start of it if it is long.

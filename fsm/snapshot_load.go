@@ -17,10 +17,10 @@ type loader struct {
 	path     []string
 	names    map[string]string
 	peers    []*peer
-	local    []*Route
-	learned  []*Route
+	local    []keyed
+	learned  []keyed
 	changes  map[uint64]change
-	requests []*request
+	requests []remembered // the old generation, then the young one
 	records  uint64
 	ended    bool
 }
@@ -47,13 +47,14 @@ func (l *loader) record(s *scanner) {
 	case recordPeer:
 		l.peers = append(l.peers, l.decodePeer(s))
 	case recordLocal:
-		l.local = append(l.local, l.decodeRoute(s))
+		l.local = append(l.local, key(l.decodeRoute(s)))
 	case recordLearned:
-		l.learned = append(l.learned, l.decodeRoute(s))
+		l.learned = append(l.learned, key(l.decodeRoute(s)))
 	case recordChange:
 		l.change(s)
 	case recordRequest:
-		l.requests = append(l.requests, decodeRequest(s))
+		r := decodeRequest(s)
+		l.requests = append(l.requests, remembered{fnv1a(r.id), r})
 	case recordEnd:
 		l.end(s)
 	}
@@ -147,18 +148,25 @@ func (l *loader) check() error {
 		{"peers", uint64(len(l.peers)), h.peers},
 		{"own routes", uint64(len(l.local)), h.local},
 		{"learned routes", uint64(len(l.learned)), h.learned},
-		{"requests", uint64(len(l.requests)), h.requests},
+		{"requests", uint64(len(l.requests)), h.old + h.young},
+		{"older requests", min(h.old, uint64(len(l.requests))), h.old},
 	} {
 		if c.got != c.want {
 			return fmt.Errorf("corrupted: %d %s where the header says %d", c.got, c.what, c.want)
 		}
 	}
-	if !ascending(l.local, func(r *Route) probe[*Route] { return byID(r.id) }) ||
-		!ascending(l.learned, func(r *Route) probe[*Route] { return byPath(r.id, r.Site, r.Peer) }) ||
+	if !ascending(l.local, func(k keyed) probe[keyed] { return byID(k.id) }) ||
+		!ascending(l.learned, func(k keyed) probe[keyed] { return byPath(k.id, k.route.Site, k.route.Peer) }) ||
+		!ascending(l.requests[:h.old], requestProbe) || !ascending(l.requests[h.old:], requestProbe) ||
 		!ascending(l.peers, func(p *peer) probe[*peer] { return peerByID(p.id) }) {
-		return errors.New("corrupted: routes or peers are out of order")
+		return errors.New("corrupted: records are out of order")
 	}
 	return l.count()
+}
+
+func requestProbe(r remembered) probe[remembered] {
+	_, at := byRequestID(r.request.id)
+	return at
 }
 
 func ascending[T any](items []T, probeOf func(T) probe[T]) bool {
@@ -176,7 +184,8 @@ func (l *loader) count() error {
 	for _, p := range l.peers {
 		peers[p.id] = p
 	}
-	for _, r := range l.learned {
+	for _, k := range l.learned {
+		r := k.route
 		p := peers[r.Peer]
 		if p == nil {
 			return fmt.Errorf("corrupted: %s was learned from a peer that is not there", quote(r.id))
@@ -194,9 +203,9 @@ func (l *loader) count() error {
 func (l *loader) announced() []*Route {
 	type origin struct{ peer, site string }
 	dealt := make(map[origin][]*Route)
-	for _, r := range l.learned {
-		o := origin{r.Peer, r.Site}
-		dealt[o] = append(dealt[o], r)
+	for _, k := range l.learned {
+		o := origin{k.route.Peer, k.route.Site}
+		dealt[o] = append(dealt[o], k.route)
 	}
 	origins := make([]origin, 0, len(dealt))
 	for o := range dealt {
@@ -226,34 +235,21 @@ func (l *loader) history(t *Table) sequence[change] {
 	for h.next <= t.version {
 		h.append(l.changes[h.next])
 	}
-	for _, routes := range [][]*Route{l.local, l.learned} {
-		for _, r := range routes {
-			if i := r.ModifiedIndex; oldest <= i && i <= t.version {
-				h.slot(i).route = r
+	for _, routes := range [][]keyed{l.local, l.learned} {
+		for _, k := range routes {
+			if i := k.route.ModifiedIndex; oldest <= i && i <= t.version {
+				*h.slot(i) = change{route: k.route}
 			}
 		}
 	}
 	return h
 }
 
-// memory keeps the order of the requests. Where an id was used again after it
-// had expired, the later one is found.
 func (l *loader) memory() memory {
-	var m memory
-	found := make([]remembered, 0, len(l.requests))
-	for _, r := range l.requests {
-		m.queue.append(r)
-		found = append(found, remembered{fnv1a(r.id), r})
+	h := l.header
+	old, young := l.requests[:h.old], l.requests[h.old:]
+	return memory{
+		old:   generation{requests: plant(old), since: h.oldSince},
+		young: generation{requests: plant(young), since: h.youngSince},
 	}
-	slices.SortStableFunc(found, func(a, b remembered) int {
-		return cmp.Or(cmp.Compare(a.hash, b.hash), strings.Compare(a.request.id, b.request.id))
-	})
-	last := found[:0]
-	for i, f := range found {
-		if i+1 == len(found) || found[i+1].request.id != f.request.id {
-			last = append(last, f)
-		}
-	}
-	m.byID = plant(last)
-	return m
 }

@@ -124,10 +124,16 @@ func decodeHeader(s *scanner) (h header) {
 		case 9:
 			h.learned = inner.uint()
 		case 10:
-			h.requests = inner.uint()
+			h.old = inner.uint()
 		case 11:
-			h.applied = inner.uint()
+			h.oldSince = int64(inner.uint())
 		case 12:
+			h.young = inner.uint()
+		case 13:
+			h.youngSince = int64(inner.uint())
+		case 14:
+			h.applied = inner.uint()
+		case 15:
 			h.heldBack = append(h.heldBack, strings.Clone(inner.text()))
 		}
 	}

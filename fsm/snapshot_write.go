@@ -47,14 +47,14 @@ func writeState(w io.Writer, t *Table, applied uint64) error {
 	for p := range t.peers.all() {
 		s.record(recordPeer, p.encode)
 	}
-	for r := range t.local.all() {
+	for r := range t.Locals() {
 		s.record(recordLocal, r.encodeLocal)
 	}
-	for r := range t.learned.all() {
+	for r := range routes(t.learned.all()) {
 		s.record(recordLearned, r.encodeLearned)
 	}
 	s.changes(t)
-	for _, r := range t.memory.queue.from(t.memory.queue.first) {
+	for r := range t.memory.all() {
 		s.record(recordRequest, r.encode)
 	}
 	s.record(recordEnd, func(b []byte) []byte { return appendUint(b, 1, s.records) })
@@ -128,13 +128,15 @@ func (t *Table) holds(r *Route) bool {
 
 // header opens a snapshot. Its counts let a reader say what is missing.
 type header struct {
-	site                            string
-	as                              uint32
-	epoch                           string
-	version, oldest, peersVersion   uint64
-	peers, local, learned, requests uint64
-	applied                         uint64
-	heldBack                        []string
+	site                          string
+	as                            uint32
+	epoch                         string
+	version, oldest, peersVersion uint64
+	peers, local, learned         uint64
+	old, young                    uint64 // requests of each generation
+	oldSince, youngSince          int64
+	applied                       uint64
+	heldBack                      []string
 }
 
 func headerOf(t *Table, applied uint64) header {
@@ -142,7 +144,9 @@ func headerOf(t *Table, applied uint64) header {
 		site: t.site, as: t.as, epoch: t.epoch,
 		version: t.version, oldest: t.oldest(), peersVersion: t.peersVersion,
 		peers: uint64(t.peers.len), local: uint64(t.local.len), learned: uint64(t.learned.len),
-		requests: uint64(t.memory.queue.len()), applied: applied, heldBack: t.heldBack,
+		old: uint64(t.memory.old.requests.len), oldSince: t.memory.old.since,
+		young: uint64(t.memory.young.requests.len), youngSince: t.memory.young.since,
+		applied: applied, heldBack: t.heldBack,
 	}
 }
 
@@ -156,9 +160,12 @@ func (h header) encode(b []byte) []byte {
 	b = appendUint(b, 7, h.peers)
 	b = appendUint(b, 8, h.local)
 	b = appendUint(b, 9, h.learned)
-	b = appendUint(b, 10, h.requests)
-	b = appendUint(b, 11, h.applied)
-	return appendTexts(b, 12, h.heldBack)
+	b = appendUint(b, 10, h.old)
+	b = appendUint(b, 11, uint64(h.oldSince))
+	b = appendUint(b, 12, h.young)
+	b = appendUint(b, 13, uint64(h.youngSince))
+	b = appendUint(b, 14, h.applied)
+	return appendTexts(b, 15, h.heldBack)
 }
 
 // encodeLocal leaves out what an own route has from its table.

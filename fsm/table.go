@@ -26,8 +26,8 @@ type Table struct {
 	epoch   string
 	path    []string // of every own route: this site
 
-	local   tree[*Route] // own routes by id
-	learned tree[*Route] // routes from peers by id, site, peer
+	local   tree[keyed]  // own routes by id
+	learned tree[keyed]  // routes from peers by id, site, peer
 	byPeer  tree[*Route] // the same routes by peer, site, id
 
 	peers        tree[*peer]
@@ -71,14 +71,14 @@ func (t *Table) NumLearned() int { return t.learned.len }
 
 // Local returns this site's own route, or nil.
 func (t *Table) Local(id string) *Route {
-	r, _ := t.local.get(byID(id))
-	return r
+	k, _ := t.local.get(byID(id))
+	return k.route
 }
 
 // Path returns the path to id at site that peer announced, or nil.
 func (t *Table) Path(id, site, peer string) *Route {
-	r, _ := t.learned.get(byPath(id, site, peer))
-	return r
+	k, _ := t.learned.get(byPath(id, site, peer))
+	return k.route
 }
 
 // Paths returns every path to id, the best first; nil when there is none.
@@ -108,8 +108,8 @@ func (t *Table) each(id string) iter.Seq[*Route] {
 		if r := t.Local(id); r != nil && !yield(r) {
 			return
 		}
-		for r := range t.learned.from(byPath(id, "", "")) {
-			if r.id != id || !yield(r) {
+		for k := range t.learned.from(byPath(id, "", "")) {
+			if k.id != id || !yield(k.route) {
 				return
 			}
 		}
@@ -147,15 +147,15 @@ func (t *Table) All() iter.Seq[*Route] {
 func (t *Table) inOrder() iter.Seq[*Route] {
 	switch {
 	case t.learned.len == 0:
-		return t.local.all()
+		return routes(t.local.all())
 	case t.local.len == 0:
-		return t.learned.all()
+		return routes(t.learned.all())
 	}
 	return func(yield func(*Route) bool) {
-		next, stop := iter.Pull(t.local.all())
+		next, stop := iter.Pull(t.Locals())
 		defer stop()
 		own, more := next()
-		for r := range t.learned.all() {
+		for r := range routes(t.learned.all()) {
 			for ; more && own.id <= r.id; own, more = next() {
 				if !yield(own) {
 					return
@@ -174,7 +174,7 @@ func (t *Table) inOrder() iter.Seq[*Route] {
 }
 
 // Locals yields the site's own routes by id.
-func (t *Table) Locals() iter.Seq[*Route] { return t.local.all() }
+func (t *Table) Locals() iter.Seq[*Route] { return routes(t.local.all()) }
 
 // From yields every path to services of one site: by id for this site, by
 // peer and id for another.

@@ -13,6 +13,7 @@ import (
 const (
 	maxVoters        = 5 // more voters cost every write and gain little
 	followInterval   = 500 * time.Millisecond
+	promoteInterval  = 50 * time.Millisecond // while a node is catching up
 	configTimeout    = 5 * time.Second
 	caughtUpEntries  = 256            // log entries behind that count as caught up
 	failedGrace      = 24 * time.Hour // after which a failed member is removed
@@ -22,26 +23,30 @@ const (
 // followMembers makes Raft's configuration follow what gossip shows, one
 // change at a time, on every event and on a tick.
 func (n *Node) followMembers(ctx context.Context) {
-	tick := time.NewTicker(followInterval)
-	defer tick.Stop()
 	failedSince := map[string]time.Time{}
 	for {
-		if err := n.followOnce(ctx, failedSince); err != nil && ctx.Err() == nil {
+		wait := followInterval
+		more, err := n.followOnce(ctx, failedSince)
+		if err != nil && ctx.Err() == nil {
 			n.log.Warn("membership", "site", n.cfg.Site, "node", n.cfg.ID, "err", err)
+		} else if more {
+			wait = promoteInterval
 		}
 		select {
 		case <-n.members.changed:
-		case <-tick.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (n *Node) followOnce(ctx context.Context, failedSince map[string]time.Time) error {
+// followOnce makes at most one change. More says that another is likely soon:
+// one was made, or a node is catching up.
+func (n *Node) followOnce(ctx context.Context, failedSince map[string]time.Time) (more bool, err error) {
 	f := n.raft.GetConfiguration()
 	if err := f.Error(); err != nil {
-		return err
+		return false, err
 	}
 	c := electorate{servers: f.Configuration().Servers, index: f.Index()}
 	for id, s := range n.members.all() {
@@ -49,7 +54,6 @@ func (n *Node) followOnce(ctx context.Context, failedSince map[string]time.Time)
 			continue
 		}
 		server, known := c.find(id)
-		var err error
 		switch {
 		case s.Epoch != "" && s.Epoch != n.machine.Table().Epoch():
 			n.log.Warn("a node of another site of the same name is ignored", "node", id, "site", s.Site)
@@ -58,19 +62,19 @@ func (n *Node) followOnce(ctx context.Context, failedSince map[string]time.Time)
 			n.dismiss(ctx, s.RPC)
 		case !known:
 			n.log.Info("a node joins", "site", n.cfg.Site, "node", id, "raft", s.Raft)
-			return n.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(s.Raft), c.index, configTimeout).Error()
+			return true, n.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(s.Raft), c.index, configTimeout).Error()
 		case string(server.Address) != s.Raft:
 			n.log.Info("a node has moved", "site", n.cfg.Site, "node", id, "raft", s.Raft)
-			return n.readdress(server, s.Raft, c.index)
+			return true, n.readdress(server, s.Raft, c.index)
 		case server.Suffrage == raft.Nonvoter && c.voters() < maxVoters && !n.machine.Table().HeldBack(id):
 			if n.caughtUp(ctx, s) {
 				n.log.Info("a node is promoted to voter", "site", n.cfg.Site, "node", id, "voters", c.voters()+1)
-				err = n.raft.AddVoter(server.ID, server.Address, c.index, configTimeout).Error()
-				return err
+				return true, n.raft.AddVoter(server.ID, server.Address, c.index, configTimeout).Error()
 			}
+			more = true
 		}
 	}
-	return n.removeLongFailed(c, failedSince)
+	return more, n.removeLongFailed(c, failedSince)
 }
 
 func (n *Node) readdress(s raft.Server, address string, index uint64) error {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ func (f *follower) push(ctx context.Context, p probe) {
 		return
 	case errors.As(err, &no):
 		f.answered()
-		f.refuse(p, clip(no.Message, maxReason))
+		f.refuse(p, cmp.Or(clip(no.Message, maxReason), "the gateway gave no reason"))
 	case call.Err() != nil:
 		f.unanswered(fmt.Sprintf("the gateway gave no answer within %s", pushDeadline))
 		f.hang(p)
@@ -86,7 +87,7 @@ func (f *follower) accept(p probe, list []GatewayService) {
 		if s.standing == quarantined {
 			f.g.cfg.Log.Info("the gateway takes the service again", "gateway", f.g.cfg.Endpoint, "route", s.id)
 		}
-		s.standing = good
+		s.standing, s.attempts = good, 0
 	}
 	before := f.good
 	f.good = goodList{before.number + 1, before.size + len(p.members)}

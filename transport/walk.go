@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"math"
 	"math/big"
 	"reflect"
@@ -29,7 +30,7 @@ func (s *Session) at(v any, path []any, in *payload) ref {
 	}
 	if in != nil {
 		in.release()
-		return s.rejected(typeErrorf("%s is not a function", pathName(path)))
+		return s.rejected(typeErrorf("%s is not a function", cmp.Or(pathName(path), "the value")))
 	}
 	return s.share(v)
 }

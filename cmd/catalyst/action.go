@@ -52,7 +52,6 @@ func (c *client) settle(cmd *cobra.Command, answer any, err error, done func(res
 	if err != nil {
 		return c.unsettled(cmd, err)
 	}
-	var refusal error
 	err = show(cmd, c, answer, func(r result) {
 		if r.Success {
 			done(r)
@@ -62,10 +61,10 @@ func (c *client) settle(cmd *cobra.Command, answer any, err error, done func(res
 		return err
 	}
 	var r result
-	if err := transport.Decode(answer, &r); err == nil && !r.Success {
-		refusal = refused(refusalHint(cmd, r.Code), "%s (%s)", oneLine(r.Error), r.Code)
+	if err := transport.Decode(answer, &r); err != nil || r.Success {
+		return err
 	}
-	return refusal
+	return &failure{status: statusRefused, message: oneLine(r.Error), hint: refusalHint(cmd, r.Code), code: r.Code}
 }
 
 // unsettled completes the error of an action that got no result. A rejection

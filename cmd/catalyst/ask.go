@@ -94,9 +94,7 @@ func (c *client) verdict(address string, err error) error {
 	if code == "" {
 		return refused("the node may be of another version: see catalyst members", "%s answered: %s", address, oneLine(err.Error()))
 	}
-	f = refused("", "%s (%s)", oneLine(err.Error()), code)
-	f.code = code
-	return f
+	return &failure{status: statusRefused, message: oneLine(err.Error()), code: code}
 }
 
 // tries remembers what became of each address.

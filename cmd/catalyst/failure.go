@@ -24,7 +24,7 @@ type failure struct {
 	status  int
 	message string
 	hint    string
-	code    string // of a rejection, an ErrorCode or FailureCode of the contract
+	code    string // of what the site refused: an ErrorCode or FailureCode of the contract
 }
 
 func (f *failure) Error() string { return f.message }
@@ -55,7 +55,11 @@ func report(w io.Writer, err error) int {
 	default:
 		f = unusable("see catalyst --help", "%v", err)
 	}
-	fmt.Fprintf(w, "error: %s\n", f.message)
+	if f.code != "" {
+		fmt.Fprintf(w, "error: %s (%s)\n", f.message, f.code)
+	} else {
+		fmt.Fprintf(w, "error: %s\n", f.message)
+	}
 	if f.hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", f.hint)
 	}

@@ -28,6 +28,8 @@ type fakeSite struct {
 	gateway  string                    // state in answers; none leaves it out
 	watchers []*transport.Stub
 	changed  chan struct{} // closed and replaced when a watcher came or went
+
+	indifferent bool // every action succeeds and none is kept
 }
 
 func newFakeSite() *fakeSite {
@@ -39,10 +41,12 @@ type fakeNode struct {
 	site   *fakeSite
 	name   string
 	server *httptest.Server
+	open   sync.WaitGroup // sessions
 
 	mu       sync.Mutex
 	token    string
 	rejects  []string // codes with which the next calls reject
+	stalls   bool     // takes calls and answers none
 	drops    int      // the call, counted from 1, whose answer gets lost with its session; 0 none
 	sessions map[*transport.Session]context.CancelFunc
 }
@@ -56,6 +60,8 @@ func (s *fakeSite) node(name string) *fakeNode {
 func (n *fakeNode) address() string { return "ws" + strings.TrimPrefix(n.server.URL, "http") + "/rpc" }
 
 func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
+	n.open.Add(1)
+	defer n.open.Done()
 	conn, err := ws.Accept(w, r, ws.Options{})
 	if err != nil {
 		return
@@ -80,6 +86,7 @@ func (n *fakeNode) stop() {
 	}
 	n.mu.Unlock()
 	n.server.Close()
+	n.open.Wait()
 }
 
 func (n *fakeNode) publicAPI(drop context.CancelFunc) *transport.Target {
@@ -136,8 +143,12 @@ func (n *fakeNode) unreliable(m transport.Method, drop context.CancelFunc) trans
 			return nil, rejection(code, n.name+" says "+code)
 		}
 		n.drops--
-		lose := n.drops == 0
+		lose, stall := n.drops == 0, n.stalls
 		n.mu.Unlock()
+		if stall {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
 		answer, err := m(ctx, c)
 		if lose {
 			drop()
@@ -182,9 +193,14 @@ func (n *fakeNode) status(context.Context, *transport.Call) (any, error) {
 }
 
 func (s *fakeSite) applyAction(_ context.Context, c *transport.Call) (any, error) {
+	if s.indifferent {
+		return map[string]any{"success": true, "index": 1}, nil
+	}
 	var a struct {
-		Resource, Action, RequestID string
-		Data                        map[string]any
+		Resource  string         `json:"resource"`
+		Action    string         `json:"action"`
+		RequestID string         `json:"requestId"`
+		Data      map[string]any `json:"data"`
 	}
 	if err := c.Decode(0, &a); err != nil {
 		return nil, err
@@ -234,8 +250,10 @@ func (s *fakeSite) decide(resource, verb string, data map[string]any) map[string
 	case strings.Contains(id, " "):
 		return refusedAs("invalid", "data.name: has a space")
 	}
-	s.index++
-	s.applied = append(s.applied, fmt.Sprint(verb, " ", id, " ", data["endpoint"]))
+	if !exists || verb != "create" {
+		s.index++
+		s.applied = append(s.applied, fmt.Sprint(verb, " ", id, " ", data["endpoint"]))
+	}
 	if verb == "delete" {
 		delete(s.routes, id)
 	} else {
@@ -292,7 +310,9 @@ func (s *fakeSite) watchRoutes(ctx context.Context, c *transport.Call) (any, err
 	if err != nil {
 		return nil, err
 	}
-	var o struct{ FromIndex *uint64 }
+	var o struct {
+		FromIndex *uint64 `json:"fromIndex"`
+	}
 	if err := c.Decode(1, &o); err != nil {
 		return nil, err
 	}

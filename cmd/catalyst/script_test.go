@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       *update,
 		Setup:               setUpSite,
+		Deadline:            time.Now().Add(2 * time.Minute),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"node": cmdNode, "gateway": cmdGateway, "applied": cmdApplied, "status": cmdStatus,
 			"watched": cmdWatched, "setting": cmdSetting, "event": cmdEvent, "many": cmdMany,
@@ -49,7 +50,8 @@ func setUpSite(e *testscript.Env) error {
 		e.Defer(n.stop)
 	}
 	s.nodes["dead"].stop()
-	e.Vars = append(e.Vars, "CATALYST_ADDR="+s.nodes["a"].address())
+	e.Vars = append(e.Vars, "CATALYST_ADDR="+s.nodes["a"].address(),
+		"GORACE=atexit_sleep_ms=0") // the race detector's default is a second
 	e.Values[siteKey{}] = s
 	return nil
 }
@@ -59,10 +61,13 @@ func siteOf(ts *testscript.TestScript) *scriptSite { return ts.Value(siteKey{}).
 // node NAME token TOKEN|rejects CODE...|drops N|stops
 func cmdNode(ts *testscript.TestScript, _ bool, args []string) {
 	n := siteOf(ts).nodes[args[0]]
-	switch args[1] {
-	case "stops":
+	if args[1] == "stops" {
 		n.stop()
 		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch args[1] {
 	case "token":
 		n.token = args[2]
 	case "rejects":
@@ -78,7 +83,10 @@ func cmdNode(ts *testscript.TestScript, _ bool, args []string) {
 
 // gateway STATE is what the site says of its gateway from now on.
 func cmdGateway(ts *testscript.TestScript, _ bool, args []string) {
-	siteOf(ts).gateway = strings.Join(args, " ")
+	s := siteOf(ts)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gateway = strings.Join(args, " ")
 }
 
 // applied FILE compares the changes that the site made with a file.
@@ -93,7 +101,7 @@ func cmdApplied(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // status N runs catalyst with the rest and wants it to exit with N.
-func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
+func cmdStatus(ts *testscript.TestScript, _ bool, args []string) {
 	err := ts.Exec("catalyst", args[1:]...)
 	want := "exit status " + args[0]
 	if err == nil || err.Error() != want {

@@ -189,7 +189,7 @@ func serviceShow(c *client) *cobra.Command {
 			}
 			err = show(cmd, c, answer, func(l routeList) { printServiceDetails(cmd.OutOrStdout(), l.Routes) })
 			if found, _ := answer["routes"].([]any); err == nil && len(found) == 0 {
-				return refused("catalyst service list shows what there is", "no service %q at this site (not_found)", args[0])
+				return refused("catalyst service list shows what there is", "this site has no service %q", args[0])
 			}
 			return err
 		},

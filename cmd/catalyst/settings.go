@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/joho/godotenv"
@@ -62,17 +63,29 @@ func setFrom(sources []source, f *pflag.Flag) error {
 			if !ok || (value == "" && f.Annotations[emptyIsSet] == nil) {
 				continue
 			}
-			if name == "PORT" {
-				value = net.JoinHostPort("127.0.0.1", value)
-			}
-			if f.Value.Set(value) != nil {
+			if want := set(f, name, value); want != "" {
 				return unusable(fmt.Sprintf("correct it, or override it with --%s", f.Name),
-					"%s%s is %q: want %s", name, s.where, value, wanted(f))
+					"%s%s is %q: want %s", name, s.where, value, want)
 			}
 			return nil
 		}
 	}
 	return nil
+}
+
+// set gives the flag the value of a variable, or says what it wants instead.
+// PORT is the one variable with another form than its flag.
+func set(f *pflag.Flag, name, value string) (want string) {
+	if name == "PORT" {
+		if _, err := strconv.ParseUint(value, 10, 16); err != nil {
+			return "a port, 0 to 65535"
+		}
+		value = net.JoinHostPort("127.0.0.1", value)
+	}
+	if f.Value.Set(value) != nil {
+		return wanted(f)
+	}
+	return ""
 }
 
 // wanted describes what a flag's value looks like.

@@ -26,9 +26,9 @@ func versionCommand(c *client) *cobra.Command {
 	return offline(&cobra.Command{
 		Use:   "version",
 		Short: "Version of this program",
-		Long:  `Version of this program, with -o json as JSON. Those of the nodes are in catalyst
+		Long: `Version of this program, with -o json as JSON. Those of the nodes are in catalyst
 members.`,
-		Args:  want(),
+		Args: want(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.output == "json" {
 				return printJSON(cmd.OutOrStdout(), map[string]any{"version": programVersion(), "go": runtime.Version()})

@@ -81,7 +81,7 @@ func (w *watch) run(ctx context.Context) error {
 			t.note(address, err)
 			if begun && !isDial(err) {
 				t = tries{timeout: w.timeout, wait: 100 * time.Millisecond}
-				fmt.Fprintf(w.errs, "%s: %s; trying to go on\n", address, t.reason(err))
+				fmt.Fprintf(w.errs, "%s: %s\n", address, t.reason(err))
 			}
 		}
 		if !begun && (!t.reached() || deadline.Err() != nil) {
@@ -100,6 +100,9 @@ func (w *watch) follow(ctx context.Context, address string, again bool, begun fu
 		return err
 	}
 	defer l.close()
+	if again {
+		fmt.Fprintf(w.errs, "%s: going on from index %d\n", address, w.at.Load())
+	}
 	options := map[string]any{}
 	if w.known.Load() {
 		options["fromIndex"] = w.at.Load()
@@ -119,9 +122,6 @@ func (w *watch) follow(ctx context.Context, address string, again bool, begun fu
 	})
 	if _, err := l.scope.Call("watchRoutes", callback, options).Await(starting); err != nil {
 		return err
-	}
-	if again {
-		fmt.Fprintf(w.errs, "%s: watching from index %d\n", address, w.at.Load())
 	}
 	begun()
 	return w.attend(ctx, l, broken)
