@@ -14,16 +14,17 @@ const module = "github.com/catalyst/orchestrator"
 
 // rooms lists, for each package, what it may import of ours.
 var rooms = map[string][]string{
-	"fsm":           {},
-	"pipeline":      {"fsm"},
-	"peering":       {"fsm"},
-	"transport":     {},
-	"transport/ws":  {"transport"},
-	"gateway":       {"transport"},
-	"node":          {"fsm", "pipeline", "peering", "transport"},
-	"cmd/catalyst":  {"node", "transport", "transport/ws", "gateway"},
-	"cluster-tests": {},
-	"":              {},
+	"fsm":               {},
+	"pipeline":          {"fsm"},
+	"peering":           {"fsm"},
+	"transport":         {},
+	"transport/ws":      {"transport"},
+	"transport/interop": {}, // tests with the npm package
+	"gateway":           {"transport"},
+	"node":              {"fsm", "pipeline", "peering", "transport"},
+	"cmd/catalyst":      {"node", "transport", "transport/ws", "gateway"},
+	"cluster-tests":     {},
+	"":                  {},
 }
 
 // homes lists the packages in which a third-party library lives.

@@ -60,10 +60,13 @@ func (l *loader) record(s *scanner) {
 	}
 }
 
+// mostVersion is out of reach of any site: beyond it numbers could wrap.
+const mostVersion = 1 << 62
+
 func (l *loader) begin(s *scanner) {
 	l.header = decodeHeader(s)
 	h := &l.header
-	if h.oldest == 0 || h.oldest > h.version+1 || h.version+1 == 0 {
+	if h.oldest == 0 || h.oldest > h.version+1 || h.version > mostVersion {
 		s.fail(fmt.Errorf("corrupted: version %d with a history from %d", h.version, h.oldest))
 	}
 	l.edit.site = strings.Clone(h.site)

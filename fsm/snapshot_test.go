@@ -143,6 +143,7 @@ func TestASnapshotThatContradictsItselfIsRefused(t *testing.T) {
 		{record(head(ok), head(ok)), "the header is not the first"},
 		{record(head(header{})), "version 0 with a history from 0"},
 		{record(head(header{version: 3, oldest: 9})), "version 3 with a history from 9"},
+		{record(head(header{version: 1<<64 - 1, oldest: 1})), "version 18446744073709551615"},
 		{record(head(header{oldest: 1, local: 2}), local("a"), end(2)), "1 own routes where the header says 2"},
 		{record(head(header{oldest: 1, local: 2}), local("b"), local("a"), end(3)), "out of order"},
 		{record(head(header{oldest: 1, local: 2}), local("a"), local("a"), end(3)), "out of order"},
@@ -155,6 +156,11 @@ func TestASnapshotThatContradictsItselfIsRefused(t *testing.T) {
 		if _, err := ReadSnapshot(bytes.NewReader(framed(c.payload))); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
+	}
+	long := header{version: 1 << 61, oldest: 1}
+	table := restored(t, framed(record(head(long), end(1))))
+	if kept := table.history.len(); kept != MaxChanges {
+		t.Errorf("a history from the beginning keeps %d changes, want %d", kept, MaxChanges)
 	}
 	fresh := record(head(ok), func(b []byte) []byte { return appendText(b, 50, "a record of a newer build") }, end(2))
 	if _, err := ReadSnapshot(bytes.NewReader(framed(fresh))); err != nil {
@@ -204,6 +210,8 @@ func FuzzReadSnapshot(f *testing.F) {
 	whole := snapshotOf(f, busy(f))
 	f.Add(whole)
 	f.Add(whole[len(snapshotMagic)+1+frameHead:])
+	small, _ := new(Table).Apply(everyOp()[:5])
+	f.Add(snapshotOf(f, small)[len(snapshotMagic)+1+frameHead:])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// As it is, and past the checksum, where the records are.

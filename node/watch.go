@@ -35,12 +35,21 @@ func (s *cliScope) watchRoutes(ctx context.Context, c *transport.Call) (any, err
 		return nil, err
 	}
 	var options struct {
-		FromIndex *uint64 `json:"fromIndex"`
+		FromIndex   *uint64 `json:"fromIndex"`
+		Consistency string  `json:"consistency"` // of the snapshot, as in a query
 	}
 	if err := c.Decode(1, &options); err != nil {
 		return nil, err
 	}
 	n := s.n
+	start := query{Consistency: options.Consistency}
+	if options.FromIndex != nil {
+		start.Consistency = "stale" // the index says what was seen
+	}
+	table, err := n.table(ctx, start)
+	if err != nil {
+		return nil, edge(err)
+	}
 	if n.counts.watchers.Add(1) > maxWatchers {
 		n.counts.watchers.Add(-1)
 		return nil, failure(overloaded, "%d clients watch this node already: watch another node", maxWatchers)
@@ -50,7 +59,7 @@ func (s *cliScope) watchRoutes(ctx context.Context, c *transport.Call) (any, err
 	n.wg.Go(func() {
 		defer n.counts.watchers.Add(-1)
 		defer w.callback.Release()
-		n.log.Debug("watch ended", "why", w.run(ctx, options.FromIndex))
+		n.log.Debug("watch ended", "why", w.run(ctx, table, options.FromIndex))
 	})
 	return transport.NewTarget(nil).OnRelease(func() { cancel(errUnsubscribed) }), nil
 }
@@ -74,8 +83,7 @@ type watcher struct {
 }
 
 // run delivers until ctx ends or the consumer takes no more, and says why.
-func (w *watcher) run(ctx context.Context, from *uint64) error {
-	t := w.source.Table()
+func (w *watcher) run(ctx context.Context, t *fsm.Table, from *uint64) error {
 	if from != nil && *from > t.Version() {
 		// This node is behind what the client saw elsewhere.
 		var err error

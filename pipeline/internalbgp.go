@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/catalyst/orchestrator/fsm"
 )
@@ -122,23 +123,33 @@ func (o object) learn(peer string) (l fsm.Learn, malformed int, err error) {
 	if l.Resumed, err = o.flag("resume"); err != nil {
 		return l, 0, err
 	}
-	updates, err := o.list("updates")
+	items, err := o.list("updates")
 	if err != nil {
 		return l, 0, err
 	}
-	if len(updates) > MaxUpdates {
-		return l, 0, &fsm.Refusal{Code: fsm.TooLarge, Message: invalid("data.updates: has %d items; send at most %d at a time", len(updates), MaxUpdates).Message}
+	if len(items) > MaxUpdates {
+		return l, 0, &fsm.Refusal{
+			Code:    fsm.TooLarge,
+			Message: fmt.Sprintf("%s: has %d items; send at most %d at a time", o.at("updates"), len(items), MaxUpdates),
+		}
 	}
-	items := make([]update, len(updates))
-	last := make(map[fsm.LearnedKey]int, len(updates)) // the latest item for each route counts
-	for i, v := range updates {
-		items[i] = readUpdate(v)
-		if items[i].malformed {
+	malformed = takeUpdates(&l, items)
+	return l, malformed, nil
+}
+
+// takeUpdates sorts the items into a Learn. Of several for one route only the
+// last counts, as a Learn does not keep their order.
+func takeUpdates(l *fsm.Learn, items []any) (malformed int) {
+	updates := make([]update, len(items))
+	last := make(map[fsm.LearnedKey]int, len(items))
+	for i, v := range items {
+		updates[i] = readUpdate(v)
+		last[updates[i].key()] = i
+	}
+	for i, u := range updates {
+		if u.malformed {
 			malformed++
 		}
-		last[items[i].key()] = i
-	}
-	for i, u := range items {
 		l.Version = max(l.Version, u.version)
 		l.EndOfRIB = l.EndOfRIB || u.kind == "endOfRib"
 		switch {
@@ -149,5 +160,5 @@ func (o object) learn(peer string) (l fsm.Learn, malformed int, err error) {
 			l.Remove = append(l.Remove, fsm.LearnedKey{ID: u.id, Site: u.site, Version: u.version})
 		}
 	}
-	return l, malformed, nil
+	return malformed
 }

@@ -10,6 +10,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -96,9 +97,9 @@ func (p Pipeline) Apply(ctx context.Context, c *Context) (Result, error) {
 		case err != nil:
 			return Result{}, fmt.Errorf("%s: %w", plugin.Name(), err)
 		}
-		c.Result = result
-		if result.Stop || result.Code != "" {
-			return result, nil
+		c.Result = complete(result, plugin)
+		if c.Result.Stop || c.Result.Code != "" {
+			return c.Result, nil
 		}
 		if result.committed() {
 			ctx = context.WithoutCancel(ctx)
@@ -108,6 +109,18 @@ func (p Pipeline) Apply(ctx context.Context, c *Context) (Result, error) {
 		return Refuse(fsm.Invalid, "action: no plugin took %s; check its data", c.Action), nil
 	}
 	return c.Result, nil
+}
+
+// complete gives a refusal what a client may rely on: a code and a sentence.
+func complete(r Result, by Plugin) Result {
+	if r.Success || !r.Stop && r.Error == "" && r.Code == "" {
+		return r
+	}
+	r.Code = cmp.Or(r.Code, fsm.Invalid)
+	if r.Error == "" {
+		r.Error = "action: " + by.Name() + " halted it and gave no reason"
+	}
+	return r
 }
 
 func (c *Context) log() *slog.Logger {

@@ -354,6 +354,16 @@ func TestRefusalAsAnErrorIsAnAnswer(t *testing.T) {
 	}
 }
 
+func TestRefusalAlwaysHasACodeAndASentence(t *testing.T) {
+	for _, said := range []Result{{Error: "no"}, {Stop: true}, {Code: fsm.Invalid}} {
+		var seen []string
+		p := append(Pipeline{scripted{func(context.Context, *Context) (Result, error) { return said, nil }, &seen, "curt"}}, plugins()...)
+		if r := act(t, p, newSite(t), ann, dbCreate); r.Success || r.Code != fsm.Invalid || r.Error == "" {
+			t.Errorf("%+v becomes %+v", said, r)
+		}
+	}
+}
+
 type lostProposer struct{ err error }
 
 func (p lostProposer) Propose(context.Context, fsm.Command) (fsm.Outcome, *fsm.Table, error) {

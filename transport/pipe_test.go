@@ -38,3 +38,8 @@ func TestEcho(t *testing.T) {
 		}
 	})
 }
+
+// failing is a function that always fails with err.
+func failing(err error) *Target {
+	return NewFunc(func(context.Context, *Call) (any, error) { return nil, err })
+}

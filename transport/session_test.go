@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,8 +72,8 @@ func TestTheEndOfASessionReachesEveryone(t *testing.T) {
 				return nil, ctx.Err()
 			},
 		})
-		released := 0
-		main.OnRelease(func() { released++ })
+		var released atomic.Int32
+		main.OnRelease(func() { released.Add(1) })
 		a, b := Pipe()
 		client, server := NewSession(a, Config{}), NewSession(b, Config{Main: main})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -82,7 +83,7 @@ func TestTheEndOfASessionReachesEveryone(t *testing.T) {
 
 		var broken error
 		client.Main().OnBroken(func(err error) { broken = err })
-		call := client.Main().Call("hang", NewFunc(nil).OnRelease(func() { released++ }))
+		call := client.Main().Call("hang", NewFunc(nil).OnRelease(func() { released.Add(1) }))
 		call.Pull()
 		synctest.Wait()
 		cancel()
@@ -104,8 +105,8 @@ func TestTheEndOfASessionReachesEveryone(t *testing.T) {
 		if !errors.Is(broken, ErrBroken) || !errors.Is(client.Err(), ErrBroken) {
 			t.Errorf("OnBroken got %v, Err says %v", broken, client.Err())
 		}
-		if released != 2 {
-			t.Errorf("%d releases, want 2: the main object and the argument", released)
+		if got := released.Load(); got != 2 {
+			t.Errorf("%d releases, want 2: the main object and the argument", got)
 		}
 		if got := client.Stats(); got != (Stats{}) {
 			t.Errorf("left over: %+v", got)

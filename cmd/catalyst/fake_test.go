@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -46,6 +47,7 @@ type fakeNode struct {
 	mu       sync.Mutex
 	token    string
 	rejects  []string // codes with which the next calls reject
+	chaos    *rand.Rand
 	stalls   bool     // takes calls and answers none
 	drops    int      // the call, counted from 1, whose answer gets lost with its session; 0 none
 	sessions map[*transport.Session]context.CancelFunc
@@ -136,6 +138,7 @@ func canned(answer any) transport.Method {
 func (n *fakeNode) unreliable(m transport.Method, drop context.CancelFunc) transport.Method {
 	return func(ctx context.Context, c *transport.Call) (any, error) {
 		n.mu.Lock()
+		n.misbehave()
 		if len(n.rejects) > 0 {
 			code := n.rejects[0]
 			n.rejects = n.rejects[1:]
@@ -155,6 +158,23 @@ func (n *fakeNode) unreliable(m transport.Method, drop context.CancelFunc) trans
 			<-ctx.Done()
 		}
 		return answer, err
+	}
+}
+
+// misbehave arms, now and then, a rejection or the loss of an answer.
+func (n *fakeNode) misbehave() {
+	if n.chaos == nil {
+		return
+	}
+	switch n.chaos.IntN(100) {
+	case 0:
+		n.rejects = []string{"no_leader"}
+	case 1:
+		n.rejects = []string{"leader_changed"}
+	case 2:
+		n.rejects = []string{"unknown_outcome"}
+	case 3, 4:
+		n.drops = 1
 	}
 }
 

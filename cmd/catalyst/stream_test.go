@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -54,15 +53,8 @@ func TestApplyKeepsOrderOverLostSessions(t *testing.T) {
 			want[id] = append(want[id], fmt.Sprintf("upsert %s http://%d", id, i))
 		}
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	trouble := make(chan struct{})
-	go func() {
-		defer close(trouble)
-		makeTrouble(ctx, rand.New(rand.NewPCG(1, 2)), a, b)
-	}()
+	a.chaos, b.chaos = rand.New(rand.NewPCG(1, 2)), rand.New(rand.NewPCG(3, 4))
 	done, refused := runStream(t, text.String(), 10, a, b)
-	cancel()
-	<-trouble
 	if done != services*updates || refused != 0 {
 		t.Errorf("%d done and %d refused, want %d and 0", done, refused, services*updates)
 	}
@@ -78,24 +70,6 @@ func TestApplyKeepsOrderOverLostSessions(t *testing.T) {
 	}
 	if site.actions == services*updates {
 		t.Error("no action was sent twice: the test made no trouble")
-	}
-}
-
-// makeTrouble gives the nodes something to go wrong whenever the last has.
-func makeTrouble(ctx context.Context, random *rand.Rand, nodes ...*fakeNode) {
-	for i := 0; ctx.Err() == nil; i++ {
-		n := nodes[i%len(nodes)]
-		n.mu.Lock()
-		if n.drops <= 0 && random.IntN(2) == 0 {
-			n.drops = 1 + random.IntN(60)
-		} else if len(n.rejects) == 0 && random.IntN(40) == 0 {
-			n.rejects = []string{[]string{"no_leader", "leader_changed", "unknown_outcome"}[random.IntN(3)]}
-		}
-		n.mu.Unlock()
-		select {
-		case <-time.After(time.Millisecond):
-		case <-ctx.Done():
-		}
 	}
 }
 
