@@ -98,6 +98,8 @@ func (p *process) await(t testing.TB) int {
 	case <-p.exited:
 		return p.cmd.ProcessState.ExitCode()
 	case <-time.After(patience):
+		p.signal(t, syscall.SIGQUIT) // its goroutines go to its log
+		<-p.exited
 		t.Fatalf("pid %d runs on after %v", p.cmd.Process.Pid, patience)
 		return -1
 	}
@@ -127,7 +129,7 @@ func newLog(owner testing.TB, name string) *os.File {
 	owner.Cleanup(func() {
 		defer file.Close()
 		if owner.Failed() {
-			owner.Logf("---- the end of what %s printed\n%s", name, tail(file.Name(), 8<<10))
+			owner.Logf("---- the end of what %s printed\n%s", name, tail(file.Name(), 32<<10))
 		}
 	})
 	return file

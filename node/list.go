@@ -18,6 +18,10 @@ import (
 // maxListed is the most routes that one answer holds; longer lists are paged.
 const maxListed = 50_000
 
+// maxListing is how many lists are made at a time: a client that asks for a
+// thousand must not have the node hold them all.
+const maxListing = 2
+
 // Route is the contract's Route: a path as clients see it.
 type Route struct {
 	ID            string      `json:"id"`
@@ -78,6 +82,16 @@ func (s *cliScope) listRoutes(from func(*fsm.Table) iter.Seq[*fsm.Route]) transp
 		t, err := s.n.table(ctx, q)
 		if err != nil {
 			return nil, edge(err)
+		}
+		transport.Concurrent(ctx)
+		select {
+		case s.n.listing <- struct{}{}:
+			defer func() { <-s.n.listing }()
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err // ended while it waited: nobody wants the list
 		}
 		return q.list(t, from(t))
 	}

@@ -24,9 +24,10 @@ const (
 	probeTimeout     = 250 * time.Millisecond
 	suspicionMult    = 3
 	gossipInterval   = 100 * time.Millisecond
-	pushPullInterval = 10 * time.Second
+	pushPullInterval = 5 * time.Second
 	reclaimTime      = time.Second // after which a dead node's name may come back on another address
 	leaveTimeout     = 500 * time.Millisecond
+	announceTimeout  = 500 * time.Millisecond
 	metaLimit        = 512 // memberlist.MetaMaxSize
 )
 
@@ -119,7 +120,9 @@ func (m *members) announce(change func(*meta)) {
 	if same || m.list == nil {
 		return
 	}
-	if err := m.list.UpdateNode(0); err != nil {
+	// What has not reached the others in time goes on by gossip. (A timeout
+	// of 0 would wait for good when they are all gone.)
+	if err := m.list.UpdateNode(announceTimeout); err != nil {
 		m.log.log.Debug("gossip: announce", "err", err)
 	}
 }
@@ -150,7 +153,7 @@ func (m *members) gossipAddresses() []string {
 	return out
 }
 
-// aloneSince reports whether nodes that were seen before are now missing.
+// missesSome reports whether nodes that were seen before are now missing.
 func (m *members) missesSome() bool {
 	for id, s := range m.all() {
 		if id != m.id && s.state != "alive" {
@@ -235,33 +238,48 @@ func (m *members) NotifyAlive(other *memberlist.Node) error {
 }
 
 const (
-	rejoinInterval = 2 * time.Second
-	joinRetry      = 500 * time.Millisecond
+	joinInterval     = 250 * time.Millisecond // also of looking for nodes to remember
+	rejoinInterval   = 2 * time.Second
+	complainInterval = 30 * time.Second
 )
 
 // keepJoined joins the given addresses until it worked once, and afterwards
-// looks again for nodes that have gone missing: memberlist forgets them.
+// looks again for nodes that have gone missing: memberlist forgets them. It
+// remembers new ones at once: a node that restarts within seconds is not
+// missed by the others, and must find them by itself.
 func (n *Node) keepJoined(ctx context.Context, first []string) {
-	wait, joined := joinRetry, len(first) == 0
+	joined := len(first) == 0
+	var rejoin, complain time.Time
 	for {
+		now := time.Now()
 		if !joined {
 			err := n.members.join(first)
 			joined = err == nil
-			if err != nil {
-				n.log.Warn("join", "addresses", first, "err", err)
+			if err != nil && now.After(complain) {
+				n.log.Warn("no node of the site can be reached yet", "addresses", first, "err", err)
+				complain = now.Add(complainInterval)
 			}
 		}
-		if joined {
-			wait = rejoinInterval
-			n.rememberPeers()
-			if n.members.missesSome() {
-				_ = n.members.join(n.members.gossipAddresses())
-			}
+		n.rememberPeers()
+		if joined && now.After(rejoin) && n.missesMembers() {
+			_ = n.members.join(n.members.gossipAddresses())
+			rejoin = now.Add(rejoinInterval)
 		}
 		select {
-		case <-time.After(wait):
+		case <-time.After(joinInterval):
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// missesMembers says whether gossip lacks a node that it showed before, or
+// that Raft's configuration holds.
+func (n *Node) missesMembers() bool {
+	for _, s := range n.configuration() {
+		if !n.isAlive(s.ID) {
+			return true
+		}
+	}
+	return n.members.missesSome()
 }

@@ -46,6 +46,7 @@ type Node struct {
 	addresses Addresses
 
 	listening chan struct{}
+	listing   chan struct{} // a slot for each list being made
 	wg        sync.WaitGroup
 	cancel    context.CancelCauseFunc
 }
@@ -59,6 +60,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Log, ground: cfg.ground,
 		machine:   fsm.NewMachine(),
 		listening: make(chan struct{}),
+		listing:   make(chan struct{}, maxListing),
 	}
 	if n.ground == nil {
 		n.ground = &machine{cfg: &n.cfg}

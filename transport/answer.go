@@ -9,6 +9,7 @@ type answer struct {
 	cell
 	session  *Session
 	refs     atomic.Int32
+	weight   int      // what it is charged to its session
 	ops      []func() // calls that wait; guarded by cell.mu
 	flushing bool     // the outcome is there and ops are on their way
 }
@@ -87,10 +88,16 @@ func (a *answer) call(path []any, in *payload) ref {
 		}
 		in = owned
 	}
+	size := in.bytes()
+	if err := a.session.enter(size); err != nil {
+		in.release()
+		return a.session.rejected(err)
+	}
 	result := a.session.newAnswer()
 	a.retain()
 	a.await(func() {
 		defer a.release()
+		a.session.leave(size)
 		result.follow(a.callNow(path, in))
 	})
 	return result
@@ -101,22 +108,33 @@ func (a *answer) callNow(path []any, in *payload) ref {
 		in.release()
 		return a.session.rejected(a.err)
 	}
-	return a.session.at(a.value, path, in)
+	return a.session.at(kept{a.value, a}, path, in)
 }
 
 func (a *answer) remap(path []any, m *mapping) ref {
+	if _, _, ok := a.outcome(); ok {
+		return a.remapNow(path, m)
+	}
+	if err := a.session.enter(m.size); err != nil {
+		m.release()
+		return a.session.rejected(err)
+	}
 	result := a.session.newAnswer()
 	a.retain()
 	a.await(func() {
 		defer a.release()
-		if a.err != nil {
-			m.release()
-			result.resolve(nil, nil, a.err)
-			return
-		}
-		result.follow(a.session.remapAt(a.value, path, m))
+		a.session.leave(m.size)
+		result.follow(a.remapNow(path, m))
 	})
 	return result
+}
+
+func (a *answer) remapNow(path []any, m *mapping) ref {
+	if a.err != nil {
+		m.release()
+		return a.session.rejected(a.err)
+	}
+	return a.session.remapAt(kept{a.value, a}, path, m)
 }
 
 func (a *answer) ask()    {}
@@ -129,6 +147,12 @@ func (a *answer) release() {
 	if _, _, ok := a.outcome(); ok {
 		a.empty()
 	}
+}
+
+// empty lets go of the value.
+func (a *answer) empty() {
+	a.cell.empty()
+	a.session.discharge(a)
 }
 
 func (a *answer) broken(f func(error)) {

@@ -91,18 +91,22 @@ func (c *Call) run() {
 	if err == nil {
 		v, err = c.invoke()
 	}
+	if e, ok := err.(*Error); ok && e == nil {
+		err = nil
+	}
 	c.binding.mu.Lock()
 	c.returned = true
 	c.binding.mu.Unlock()
+	s.leave(c.in.size)
 	if err != nil {
 		c.result.resolve(nil, nil, err)
 	} else {
+		s.charge(c.result, v)
 		c.result.resolve(v, s.adopt(v), nil)
 	}
 	c.result.release()
-	size := c.in.size
 	c.in.release()
-	s.finished(c.binding, size)
+	s.finished(c.binding)
 }
 
 // ready waits for the promises among the arguments.

@@ -22,7 +22,7 @@ type decoder struct {
 // scope says what the ids in an expression stand for. Import and export are
 // the sender's words.
 type scope interface {
-	// lookup gives what the sender imports: a ref, or in a map any value.
+	// lookup gives what the sender imports: a ref, or in a map a kept value.
 	lookup(id int64) (any, error)
 	importStub(id int64) (ref, error)
 	importPromise(id int64) (ref, error)
@@ -160,10 +160,11 @@ func (d *decoder) elements() ([]any, error) {
 		return list, nil
 	}
 	promises := false
+	var err error
 	for {
-		v, err := d.value()
-		if err != nil {
-			return nil, err
+		var v any
+		if v, err = d.value(); err != nil {
+			break
 		}
 		list = append(list, v)
 		if _, ok := v.(*Promise); ok {
@@ -172,16 +173,16 @@ func (d *decoder) elements() ([]any, error) {
 		if d.accept(']') {
 			break
 		}
-		if err := d.expect(','); err != nil {
-			return nil, err
+		if err = d.expect(','); err != nil {
+			break
 		}
 	}
-	if promises {
+	if promises { // also after an error: the payload releases them
 		for i, v := range list {
 			d.wait(v, place{list: list, index: i})
 		}
 	}
-	return list, nil
+	return list, err
 }
 
 // next moves on to the following element of an expression.
@@ -239,7 +240,13 @@ func (d *decoder) expression() (v any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return v, d.expect(']')
+	if err := d.expect(']'); err != nil {
+		if p, ok := v.(*Promise); ok {
+			p.Release() // it has no place in the payload yet
+		}
+		return nil, err
+	}
+	return v, nil
 }
 
 // unsupported passes over an expression of a known kind that this package

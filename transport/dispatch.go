@@ -68,21 +68,27 @@ func (d *decoder) close() error {
 
 func (s *Session) receivePush(d *decoder) error {
 	result, err := d.pushed()
-	if err == nil {
-		if err = d.close(); err != nil {
-			result.release()
-		}
-	}
 	if err != nil {
 		return err
 	}
+	if err = d.close(); err == nil {
+		err = s.hand(result)
+	}
+	if err != nil {
+		result.release()
+	}
+	return err
+}
+
+// hand makes the result of a push known to the peer, by the next id.
+func (s *Session) hand(result ref) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.exports) >= s.limits.Exports {
-		return violation("more than %d results and objects are held: release some", s.limits.Exports)
-	}
-	if s.ended {
+	switch {
+	case s.ended:
 		return s.err
+	case len(s.exports) >= s.limits.Exports:
+		return violation("more than %d results and objects are held: release some", s.limits.Exports)
 	}
 	s.exports[s.nextAnswer] = &export{ref: result, count: 1}
 	s.nextAnswer++
@@ -103,7 +109,11 @@ func (d *decoder) pushed() (ref, error) {
 		if err != nil {
 			return nil, err
 		}
-		return d.start(node, path, in), d.expect(']')
+		if err := d.expect(']'); err != nil {
+			in.release()
+			return nil, err
+		}
+		return d.start(node, path, in), nil
 	}
 	p, err := d.single()
 	if err != nil {
@@ -116,7 +126,9 @@ func (d *decoder) pushed() (ref, error) {
 	if promise, ok := p.args[0].(*Promise); ok {
 		return promise.ref, nil
 	}
-	return d.session.answered(p.args[0], p.handles()), nil
+	a := d.session.answered(p.args[0], p.handles())
+	d.session.charge(a, a.value)
+	return a, nil
 }
 
 func (s *Session) receivePull(d *decoder) error {
@@ -198,13 +210,7 @@ func (s *Session) sendOutcome(id int64, x *export, v any, err error) {
 	if err != nil {
 		s.sendRejection(id, x, err)
 	}
-	s.mu.Lock()
-	s.owed--
-	idle := s.idleLocked()
-	s.mu.Unlock()
-	if idle != nil {
-		idle()
-	}
+	s.settled()
 }
 
 var errNotWanted = errors.New("the peer released the result")
@@ -215,7 +221,7 @@ func (s *Session) sendResult(id int64, x *export, v any) error {
 	m.raw(`["resolve",`)
 	m.integer(id)
 	m.raw(",")
-	if err := m.value(v); err != nil {
+	if err := m.outcome(func() error { return m.value(v) }); err != nil {
 		s.discard(m)
 		return err
 	}
@@ -231,7 +237,11 @@ func (s *Session) sendRejection(id int64, x *export, err error) {
 	m.raw(`["reject",`)
 	m.integer(id)
 	m.raw(",")
-	_ = m.failure(err) // leaves out what cannot be encoded
+	start := len(m.buf)
+	if failed := m.outcome(func() error { return m.failure(err) }); failed != nil {
+		m.buf = m.buf[:start]
+		_ = m.failure(failed) // plain text always encodes
+	}
 	m.raw("]")
 	_ = s.send(m, func() error { return s.wantedLocked(id, x) })
 }

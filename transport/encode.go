@@ -75,6 +75,12 @@ func (e *encoder) value(v any) error {
 		e.bigInt(v)
 	case *Stub, *Promise, *Target, *Item:
 		return e.reference(v)
+	case *Error:
+		if v == nil {
+			e.raw("null")
+			return nil
+		}
+		return e.failure(v)
 	case error:
 		return e.failure(v)
 	default:
@@ -223,17 +229,16 @@ func (e *encoder) reference(v any) error {
 	}
 }
 
-// failure writes an error with its own properties. One that cannot be sent is
-// left out: the error itself always arrives. The stack stays here.
+// failure writes an error: its text, and the class and properties of the first
+// *Error that it wraps. A property that cannot be sent is left out: the error
+// itself always arrives. The stack stays here.
 func (e *encoder) failure(err error) error {
-	var full *Error
-	if !errors.As(err, &full) || full == nil {
-		full = &Error{Message: err.Error()}
-	}
+	full := &Error{}
+	_ = errors.As(err, &full)
 	e.raw(`["error",`)
 	e.text(cmp.Or(full.Name, "Error"))
 	e.raw(",")
-	e.text(full.Message)
+	e.text(err.Error())
 	if len(full.Props) > 0 {
 		start := len(e.buf)
 		e.raw(",null,{")
@@ -287,6 +292,17 @@ func (e *encoder) marshaler(m encoding.TextMarshaler) error {
 	}
 	e.text(string(text))
 	return nil
+}
+
+// outcome writes what a method returned, whose own code may run for that: a
+// panic of it must not end the process.
+func (e *encoder) outcome(write func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &Error{Message: "internal error", Props: map[string]any{"code": "internal"}}
+		}
+	}()
+	return write()
 }
 
 const hexDigits = "0123456789abcdef"

@@ -1,6 +1,9 @@
 package transport
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // imported is an entry of the import table: something of the peer's, or the
 // outcome of a call to it. Once a promise is resolved it stands for its value
@@ -40,7 +43,7 @@ func (i *imported) callValue(path []any, in *payload) (ref, bool) {
 		in.release()
 		return i.session.rejected(err), true
 	}
-	return i.session.at(value, path, in), true
+	return i.session.at(kept{value, i}, path, in), true
 }
 
 func (i *imported) remap(path []any, m *mapping) ref {
@@ -52,7 +55,7 @@ func (i *imported) remap(path []any, m *mapping) ref {
 		m.release()
 		return i.session.rejected(err)
 	}
-	return i.session.remapAt(value, path, m)
+	return i.session.remapAt(kept{value, i}, path, m)
 }
 
 func (i *imported) retain() {
@@ -247,6 +250,7 @@ func (s *Session) settleImport(i *imported, value any, held []releaser, err erro
 // their places.
 func (s *Session) fill(p *payload, n int, done func(error)) {
 	if n == len(p.waits) {
+		p.stopWaiting()
 		done(nil)
 		return
 	}
@@ -278,11 +282,14 @@ func (s *Session) gather(ctx context.Context, p *payload) error {
 			return err
 		}
 	}
+	p.stopWaiting()
 	return nil
 }
 
 // substitute puts a promise's outcome in its place. What was decided on this
 // side arrives as if over a wire; stubs are dup'ed, as p owns what is in it.
+// All of it together is bounded like a message: promises that stand for lists
+// of promises for the same would otherwise grow without end.
 func (s *Session) substitute(p *payload, w place, value any, from eventual) error {
 	if _, local := from.(*answer); !isScalar(value) && (local || refers(value)) {
 		c, err := s.copied([]any{value})
@@ -292,10 +299,20 @@ func (s *Session) substitute(p *payload, w place, value any, from eventual) erro
 		value = c.args[0]
 		p.stubs = append(p.stubs, c.stubs...)
 		p.waits = append(p.waits, c.waits...)
+		p.spent += c.size
+	}
+	if p.spent += promiseBytes; p.spent > s.limits.MessageBytes {
+		return &Error{
+			Message: fmt.Sprintf("with its promises resolved, a value has more than %d bytes", s.limits.MessageBytes),
+			Props:   map[string]any{"code": "too_large"},
+		}
 	}
 	w.set(value)
 	return nil
 }
+
+// promiseBytes is what each outcome counts for at least.
+const promiseBytes = 16
 
 func isScalar(v any) bool {
 	switch v.(type) {

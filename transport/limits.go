@@ -13,8 +13,9 @@ type Limits struct {
 	Depth int
 	// BigIntDigits is the longest bigint accepted; longer aborts. Default 16384, as the reference.
 	BigIntDigits int
-	// Calls is how many of the peer's calls may run or wait for their turn at
-	// once; the next ones reject with code "overloaded". Default 16384.
+	// Calls is how many of the peer's calls may run or wait, for their turn or
+	// for what they are pipelined on, at once; the next ones reject with code
+	// "overloaded". Default 16384.
 	Calls int
 	// CallBytes is how many bytes of messages those calls may have come in;
 	// the next ones reject with code "overloaded". Default 64 MiB.
@@ -22,6 +23,9 @@ type Limits struct {
 	// Exports is how many results, targets and functions of ours the peer may
 	// hold; beyond aborts. Default 131072.
 	Exports int
+	// HeldBytes is how much the results that the peer has not released may take
+	// up, about, one of any size not counted; beyond aborts. Default 256 MiB.
+	HeldBytes int
 	// Imports is how many of the peer's objects this side may hold; beyond
 	// aborts. Calls of ours that wait for answers have the same bound; beyond
 	// they reject with code "overloaded". Default 131072.
@@ -47,6 +51,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Calls, 1<<14)
 	set(&l.CallBytes, 64<<20)
 	set(&l.Exports, 1<<17)
+	set(&l.HeldBytes, 256<<20)
 	set(&l.Imports, 1<<17)
 	set(&l.BufferedBytes, 64<<20)
 	set(&l.MapCalls, 1<<20)
@@ -55,9 +60,9 @@ func (l Limits) withDefaults() Limits {
 
 // Validate refuses negative limits; zero means the default.
 func (l Limits) Validate() error {
-	for name, value := range map[string]int{
+	for name, value := range map[string]int{ // one wrong field is as good as another
 		"MessageBytes": l.MessageBytes, "Depth": l.Depth, "BigIntDigits": l.BigIntDigits,
-		"Calls": l.Calls, "CallBytes": l.CallBytes, "Exports": l.Exports, "Imports": l.Imports,
+		"Calls": l.Calls, "CallBytes": l.CallBytes, "Exports": l.Exports, "HeldBytes": l.HeldBytes, "Imports": l.Imports,
 		"BufferedBytes": l.BufferedBytes, "MapCalls": l.MapCalls,
 	} {
 		if value < 0 {

@@ -163,3 +163,52 @@ func TestLimitsAreValidated(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestCallsThatWaitForAPromiseAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := &notebook{}
+		client, server := pair(t, Config{}, Config{Main: book.target(), Limits: Limits{Calls: 10}})
+		later := client.Main().Call("anotherSlowly")
+		var last *Promise
+		for range 10 {
+			last = later.Call("note", 1)
+		}
+		if _, err := last.Await(t.Context()); !isOverloaded(err) {
+			t.Errorf("got %v, want overloaded", err)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := server.Stats().Running; got != 0 || len(book.notes) != 9 {
+			t.Errorf("%d calls are still counted, %d arrived, want 9", got, len(book.notes))
+		}
+	})
+}
+
+func TestResultsThatAreNotReleasedAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		large := `"` + strings.Repeat("x", 100_000) + `"`
+		for _, push := range []string{
+			`["push",` + large + `]`,
+			`["push",{"a":[[` + large + `]]}]`,
+			`["push",["pipeline",0,["echo"],[` + large + `]]]`,
+			`["push",[[` + strings.TrimSuffix(strings.Repeat("1,", 10_000), ",") + `]]]`,
+		} {
+			w := script(t, Config{Main: echo(), Limits: Limits{HeldBytes: 500_000}})
+			for i := 1; i <= 10; i++ { // each one released before the next
+				w.say(push, fmt.Sprintf(`["release",%d,1]`, i))
+				synctest.Wait()
+			}
+			if err := w.s.Err(); err != nil {
+				t.Errorf("%.40s: %v", push, err)
+			}
+			for range 10 {
+				w.say(push)
+			}
+			w.expectAbort("results of more than 500000 bytes are held")
+			<-w.err
+			if got := w.s.heldBytes; got != 0 {
+				t.Errorf("%.40s: %d bytes are still counted", push, got)
+			}
+		}
+	})
+}

@@ -12,6 +12,7 @@ type mapping struct {
 	captures     []*Stub
 	instructions [][]byte
 	budget       *atomic.Int64 // steps that the message may still take
+	size         int           // bytes of the message it came in
 }
 
 func (m *mapping) release() {
@@ -41,14 +42,14 @@ func (d *decoder) remap() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r, ok := node.(ref); ok {
-		return d.refer(r.remap(path, m), true), nil
+	if k, ok := node.(kept); ok {
+		return d.refer(d.session.remapAt(k, path, m), true), nil
 	}
-	return d.refer(d.session.remapAt(node, path, m), true), nil
+	return d.refer(node.(ref).remap(path, m), true), nil
 }
 
 func (d *decoder) mapping() (*mapping, error) {
-	m := &mapping{budget: d.budget()}
+	m := &mapping{budget: d.budget(), size: len(d.data)}
 	err := d.captures(m)
 	if err == nil {
 		err = d.instructions(m)
@@ -144,12 +145,12 @@ func (d *decoder) bareArray(item func() error) error {
 	}
 }
 
-// remapAt applies m, which it takes over, to what lies at path inside v:
+// remapAt applies m, which it takes over, to what lies at path inside a value:
 // to each element of an array, to any other value itself, to null and
 // undefined not at all.
-func (s *Session) remapAt(v any, path []any, m *mapping) ref {
+func (s *Session) remapAt(k kept, path []any, m *mapping) ref {
 	for i := 0; ; i++ {
-		switch r := v.(type) {
+		switch r := k.value.(type) {
 		case *Promise:
 			return r.ref.remap(append(r.path[:len(r.path):len(r.path)], path[i:]...), m)
 		case *Stub:
@@ -162,40 +163,48 @@ func (s *Session) remapAt(v any, path []any, m *mapping) ref {
 		if i == len(path) {
 			break
 		}
-		next, err := property(v, path[i])
+		next, err := property(k.value, path[i])
 		if err != nil {
 			m.release()
 			return s.rejected(err)
 		}
-		v = next
+		k.value = next
 	}
 	defer m.release()
-	return s.apply(v, m)
+	return s.apply(k, m)
 }
 
-func (s *Session) apply(v any, m *mapping) ref {
-	switch v.(type) {
+func (s *Session) apply(k kept, m *mapping) ref {
+	k.value = noNil(k.value)
+	switch k.value.(type) {
 	case nil, Undefined:
-		return s.answered(v, nil)
+		return s.answered(k.value, nil)
 	}
 	out := &payload{}
-	n, element, isList := listOf(v)
+	result, err := s.applyAll(k, m, out)
+	if err != nil {
+		out.release()
+		return s.rejected(err)
+	}
+	a := s.answered(result, out.handles())
+	s.charge(a, result)
+	return a
+}
+
+// applyAll runs m on k, or on each element of it; out owns what results.
+func (s *Session) applyAll(k kept, m *mapping, out *payload) (any, error) {
+	n, element, isList := listOf(k.value)
 	if !isList {
-		out.args = make([]any, 1)
-		if err := s.applyTo(v, m, out, place{list: out.args}); err != nil {
-			out.release()
-			return s.rejected(err)
-		}
-		return s.answered(out.args[0], out.handles())
+		return s.applyTo(k, m, out)
 	}
 	list := make([]any, n)
 	for i := range list {
-		if err := s.applyTo(element(i), m, out, place{list: list, index: i}); err != nil {
-			out.release()
-			return s.rejected(err)
+		var err error
+		if list[i], err = s.applyTo(kept{element(i), k.by}, m, out); err != nil {
+			return nil, err
 		}
 	}
-	return s.answered(list, out.handles())
+	return list, nil
 }
 
 // listOf gives v's elements if v is an array to JavaScript.
@@ -213,42 +222,43 @@ func listOf(v any) (n int, element func(int) any, ok bool) {
 	return r.Len(), func(i int) any { return r.Index(i).Interface() }, true
 }
 
-// applyTo runs the instructions on one element; out owns the result, which
-// goes to at.
-func (s *Session) applyTo(element any, m *mapping, out *payload, at place) error {
-	l := &lap{mapping: m, values: make([]any, 1, len(m.instructions))}
-	l.values[0] = element
-	var kept payload
-	defer kept.release()
+// stepBytes is the length of an instruction that counts as one step.
+const stepBytes = 128
+
+// applyTo runs the instructions on one element; out owns the result.
+func (s *Session) applyTo(element kept, m *mapping, out *payload) (any, error) {
+	l := &lap{mapping: m, values: append(make([]any, 0, len(m.instructions)), element)}
+	var intermediate payload
+	defer intermediate.release()
 	for i, instruction := range m.instructions {
-		if m.budget.Add(-1) < 0 {
-			return overloaded("the maps of one message may take %d steps in all", s.limits.MapCalls)
+		if m.budget.Add(int64(-1-len(instruction)/stepBytes)) < 0 {
+			return nil, overloaded("the maps of one message may take %d steps in all", s.limits.MapCalls)
 		}
 		d := decoder{scanner: scanner{data: instruction}, session: s, scope: l, depth: s.limits.Depth}
 		p, err := d.single()
 		if err != nil {
-			return typeErrorf("map: %v", err)
+			return nil, typeErrorf("map: %v", err)
 		}
 		if p.fault != nil {
 			p.release()
-			return p.fault
+			return nil, p.fault
 		}
-		into := &kept
 		if i == len(m.instructions)-1 {
-			into = out
-			at.set(p.args[0])
+			out.stubs = append(out.stubs, p.stubs...)
+			out.waits = append(out.waits, p.waits...)
+			return p.args[0], nil
 		}
-		l.values = append(l.values, p.args[0])
-		into.stubs = append(into.stubs, p.stubs...)
-		into.waits = append(into.waits, p.waits...)
+		step := &Promise{ref: s.answered(p.args[0], p.handles())}
+		intermediate.waits = append(intermediate.waits, place{promise: step})
+		l.values = append(l.values, step.ref)
 	}
-	return nil
+	return nil, violation("a map without instructions")
 }
 
 // lap is the scope of a map's instructions for one element.
 type lap struct {
 	mapping *mapping
-	values  []any
+	values  []any // the element, kept, and then results as refs
 }
 
 func (l *lap) lookup(id int64) (any, error) {
@@ -256,9 +266,6 @@ func (l *lap) lookup(id int64) (any, error) {
 	case id < 0 && -id <= int64(len(l.mapping.captures)):
 		return l.mapping.captures[-id-1].ref, nil
 	case id >= 0 && id < int64(len(l.values)):
-		if s, ok := l.values[id].(*Stub); ok {
-			return s.ref, nil
-		}
 		return l.values[id], nil
 	}
 	return nil, violation("no value %d in this map", id)

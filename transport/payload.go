@@ -8,7 +8,8 @@ type payload struct {
 	stubs []*Stub // owned
 	waits []place // promises among args, owned
 	fault error   // why it can go no further: it holds what is not supported
-	size  int     // bytes of the message it came in
+	size  int     // bytes of the message it came in, or that it would take
+	spent int     // bytes of outcomes copied into it
 
 	// borrowed args are the application's own: any Go values, whose stubs and
 	// promises stay the application's.
@@ -32,6 +33,14 @@ func (p place) set(v any) {
 	p.list[p.index] = v
 }
 
+// bytes is what p is counted for; a read has no payload.
+func (p *payload) bytes() int {
+	if p == nil {
+		return 0
+	}
+	return p.size
+}
+
 // release lets go of what the payload owns. A stub that moved into a result
 // is no longer lent and stays.
 func (p *payload) release() {
@@ -43,10 +52,17 @@ func (p *payload) release() {
 			s.Release()
 		}
 	}
+	p.stubs = nil
+	p.stopWaiting()
+}
+
+// stopWaiting releases the promises of p: their outcomes, if they came, are
+// in their places, with references of their own.
+func (p *payload) stopWaiting() {
 	for _, w := range p.waits {
 		w.promise.Release()
 	}
-	p.stubs, p.waits = nil, nil
+	p.waits = nil
 }
 
 // own makes a payload of the application's values one that can be kept and
@@ -72,6 +88,7 @@ func (s *Session) copied(args []any) (*payload, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.size = len(e.buf)
 	return p, nil
 }
 

@@ -35,15 +35,17 @@ func (d *decoder) start(node any, path []any, in *payload) ref {
 		in.release()
 		return d.session.rejected(fault)
 	}
-	r, ok := node.(ref)
-	switch {
-	case !ok:
-		return d.session.at(node, path, in)
-	case in == nil && len(path) == 0:
-		r.retain()
-		return r
+	switch n := node.(type) {
+	case kept:
+		return d.session.at(n, path, in)
+	case ref:
+		if in == nil && len(path) == 0 {
+			n.retain()
+			return n
+		}
+		return n.call(path, in)
 	}
-	return r.call(path, in)
+	panic("a scope knows refs and kept values")
 }
 
 // refer puts r, which it takes over, into the payload as a promise or a stub.

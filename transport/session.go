@@ -49,10 +49,11 @@ type Session struct {
 	nextPush   int64 // our next import by push
 	nextAnswer int64 // the peer's
 	nextExport int64
-	calls      int // admitted and not finished
+	calls      int // admitted and not answered
 	callBytes  int
+	heldBytes  int    // weight of results not released
 	idle       func() // runs when nothing that was asked for is left to do
-	owed       int    // outcomes that the peer asked for and has not got
+	owed       int    // calls to finish, and outcomes that the peer asked for and has not got
 	out        outbox
 	choked     bool // the peer reads too slowly
 }
@@ -243,6 +244,17 @@ func (i *imported) end(err error) {
 func (s *Session) admit(b *binding, size int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.enterLocked(size); err != nil {
+		return err
+	}
+	s.owed++
+	b.refs++
+	s.work.Add(1)
+	return nil
+}
+
+// enterLocked counts a call that takes up size bytes until leave.
+func (s *Session) enterLocked(size int) error {
 	switch {
 	case s.ended:
 		return s.err
@@ -253,20 +265,63 @@ func (s *Session) admit(b *binding, size int) error {
 	}
 	s.calls++
 	s.callBytes += size
-	b.refs++
-	s.work.Add(1)
 	return nil
 }
 
-// finished undoes admit.
-func (s *Session) finished(b *binding, size int) {
+func (s *Session) enter(size int) error {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.enterLocked(size)
+}
+
+// leave makes room for another call, before the peer learns that it may send
+// one.
+func (s *Session) leave(size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.calls--
 	s.callBytes -= size
+}
+
+// charge counts a result that the peer makes this side hold, until its answer
+// is released.
+func (s *Session) charge(a *answer, v any) {
+	w := weight(v)
+	if w < lightWeight {
+		return
+	}
+	s.mu.Lock()
+	a.weight = w
+	s.heldBytes += w
+	over := s.heldBytes > s.limits.HeldBytes && s.heldBytes > w
+	s.mu.Unlock()
+	if over {
+		s.end(violation("results of more than %d bytes are held: release some", s.limits.HeldBytes), true)
+	}
+}
+
+func (s *Session) discharge(a *answer) {
+	if a.weight == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heldBytes -= a.weight
+}
+
+// finished undoes the rest of admit.
+func (s *Session) finished(b *binding) {
+	b.release()
+	s.settled()
+	s.work.Done()
+}
+
+// settled takes one from what is owed.
+func (s *Session) settled() {
+	s.mu.Lock()
+	s.owed--
 	idle := s.idleLocked()
 	s.mu.Unlock()
-	b.release()
-	s.work.Done()
 	if idle != nil {
 		idle()
 	}
@@ -274,7 +329,7 @@ func (s *Session) finished(b *binding, size int) {
 
 // idleLocked gives what is to run when the session has nothing left to do.
 func (s *Session) idleLocked() func() {
-	if s.calls == 0 && s.owed == 0 {
+	if s.owed == 0 {
 		return s.idle
 	}
 	return nil

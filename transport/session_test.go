@@ -131,7 +131,10 @@ func TestRunWaitsForItsMethods(t *testing.T) {
 				finished = true
 				return nil, nil
 			},
-			"next": func(context.Context, *Call) (any, error) { t.Error("a queued call started after the end"); return nil, nil },
+			"next": func(context.Context, *Call) (any, error) {
+				t.Error("a queued call started after the end")
+				return nil, nil
+			},
 		})})
 		w.say(`["push",["pipeline",0,["stubborn"],[]]]`, `["push",["pipeline",0,["next"],[]]]`)
 		synctest.Wait()
@@ -174,18 +177,32 @@ func TestCallsBeforeRunAreSentByIt(t *testing.T) {
 func TestAPanicStaysInItsCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, _ := pair(t, Config{}, Config{Main: NewTarget(map[string]Method{
-			"panic": func(context.Context, *Call) (any, error) { panic("secret") },
-			"fine":  func(context.Context, *Call) (any, error) { return "fine", nil },
+			"panic":    func(context.Context, *Call) (any, error) { panic("secret") },
+			"encoding": func(context.Context, *Call) (any, error) { return poison{}, nil },
+			"failing":  func(context.Context, *Call) (any, error) { return nil, poison{} },
+			"nil":      func(context.Context, *Call) (any, error) { var e *Error; return "nil", e },
+			"fine":     func(context.Context, *Call) (any, error) { return "fine", nil },
 		})})
-		_, err := client.Main().Call("panic").Await(t.Context())
-		if e := (*Error)(nil); !errors.As(err, &e) || e.Code() != "internal" || strings.Contains(e.Message, "secret") {
-			t.Errorf("got %#v", err)
+		for _, method := range []string{"panic", "encoding", "failing"} {
+			_, err := client.Main().Call(method).Await(t.Context())
+			if e := (*Error)(nil); !errors.As(err, &e) || e.Code() != "internal" || strings.Contains(e.Message, "secret") {
+				t.Errorf("%s: got %#v", method, err)
+			}
+		}
+		if got := must[string](t, client.Main().Call("nil")); got != "nil" {
+			t.Errorf("got %q", got)
 		}
 		if got := must[string](t, client.Main().Call("fine")); got != "fine" {
 			t.Errorf("got %q", got)
 		}
 	})
 }
+
+// poison panics when it is encoded.
+type poison struct{}
+
+func (poison) MarshalText() ([]byte, error) { panic("secret") }
+func (poison) Error() string                { panic("secret") }
 
 func TestThePeersAbortIsTheReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -144,7 +144,7 @@ func (b *binding) broken(func(error)) {}
 func (b *binding) remap(path []any, m *mapping) ref {
 	defer m.release()
 	if len(path) == 0 {
-		return b.session.apply(b.target, m)
+		return b.session.apply(kept{b.target, b}, m)
 	}
 	return b.session.answered(Undefined{}, nil)
 }
@@ -175,7 +175,8 @@ func (b *binding) call(path []any, in *payload) ref {
 func (b *binding) read(path []any) ref {
 	if len(path) == 1 {
 		if m, err := b.target.method(path); err == nil {
-			return b.session.share(NewFunc(m))
+			f := NewFunc(m)
+			return b.session.answered(f, []releaser{holder{b.session.bind(f)}})
 		}
 	}
 	return b.session.answered(Undefined{}, nil)

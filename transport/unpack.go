@@ -163,6 +163,8 @@ func unpackKind(v any, d reflect.Value) *misfit {
 			return nil
 		}
 		return mismatch(d.Type(), v)
+	case reflect.Interface:
+		return mismatch(d.Type(), v)
 	}
 	return unpackNumber(v, d)
 }

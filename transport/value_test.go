@@ -82,7 +82,7 @@ var encodings = []struct {
 		},
 	},
 	{errors.New("plain"), `["error","Error","plain"]`, &Error{Name: "Error", Message: "plain"}},
-	{fmt.Errorf("wrapped: %w", &Error{Name: "RangeError", Message: "inside"}), `["error","RangeError","inside"]`, &Error{Name: "RangeError", Message: "inside"}},
+	{fmt.Errorf("wrapped: %w", &Error{Name: "RangeError", Message: "inside"}), `["error","RangeError","wrapped: inside"]`, &Error{Name: "RangeError", Message: "wrapped: inside"}},
 	{
 		&Error{Message: "m", Stack: "secret", Props: map[string]any{"code": "c", "bad": make(chan int), "n": []any{1}, "cause": errors.New("why"), "name": "x"}},
 		`["error","Error","m",null,{"cause":["error","Error","why"],"code":"c","n":[[1]]}]`,

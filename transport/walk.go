@@ -11,43 +11,51 @@ import (
 	"time"
 )
 
-// at calls, or reads when in is nil, what lies at path inside v. References
-// on the way take over with the rest of the path.
-func (s *Session) at(v any, path []any, in *payload) ref {
+// kept is a value and the ref that keeps alive what the value refers to; nil
+// when that is nothing.
+type kept struct {
+	value any
+	by    ref
+}
+
+// at calls, or reads when in is nil, what lies at path inside a value.
+// References on the way take over with the rest of the path.
+func (s *Session) at(k kept, path []any, in *payload) ref {
+	k.value = noNil(k.value)
 	for i, step := range path {
-		if r, done := s.through(v, path[i:], in); done {
+		if r, done := s.through(k, path[i:], in); done {
 			return r
 		}
-		next, err := property(v, step)
+		next, err := property(k.value, step)
 		if err != nil {
 			in.release()
 			return s.rejected(err)
 		}
-		v = next
+		k.value = next
 	}
-	if r, done := s.through(v, nil, in); done {
+	if r, done := s.through(k, nil, in); done {
 		return r
 	}
 	if in != nil {
 		in.release()
 		return s.rejected(typeErrorf("%s is not a function", cmp.Or(pathName(path), "the value")))
 	}
-	return s.share(v)
+	return s.share(k)
 }
 
-// through hands over to v if that is a reference.
-func (s *Session) through(v any, rest []any, in *payload) (r ref, done bool) {
-	switch v := v.(type) {
+// through hands over to the value if that is a reference.
+func (s *Session) through(k kept, rest []any, in *payload) (r ref, done bool) {
+	switch v := k.value.(type) {
 	case *Promise:
 		return v.ref.call(slices.Concat(v.path, rest), in), true
 	case *Stub:
 		if len(rest) == 0 && in == nil {
-			return s.share(v), true
+			return s.share(k), true
 		}
 		return v.ref.call(rest, in), true
 	case *Target:
 		if len(rest) == 0 && in == nil {
-			return s.share(v), true
+			return s.share(k), true
 		}
 		b := s.bind(v)
 		defer b.release()
@@ -56,28 +64,14 @@ func (s *Session) through(v any, rest []any, in *payload) (r ref, done bool) {
 	return nil, false
 }
 
-// share makes v an outcome of its own, which keeps what v refers to.
-func (s *Session) share(v any) ref {
-	copying := false
-	var held []releaser
-	references(v, func(r any) {
-		if t, ok := r.(*Target); ok {
-			held = append(held, holder{s.bind(t)})
-			return
-		}
-		copying = true
-	})
-	if !copying {
-		return s.answered(v, held)
+// share makes a part of a value an outcome of its own, which keeps the whole
+// if it refers to something.
+func (s *Session) share(k kept) ref {
+	if k.by == nil || !refers(k.value) {
+		return s.answered(k.value, nil)
 	}
-	for _, h := range held {
-		h.Release()
-	}
-	p, err := s.copied([]any{v})
-	if err != nil {
-		return s.rejected(err)
-	}
-	return s.answered(p.args[0], p.handles())
+	k.by.retain()
+	return s.answered(k.value, []releaser{holder{k.by}})
 }
 
 // adopt takes over what a handler's result refers to: its stubs and promises
@@ -121,6 +115,23 @@ func (p *payload) handles() (held []releaser) {
 // property reads one step of a path, as the reference does: what has no
 // properties yields undefined, and undefined itself fails.
 func property(v, step any) (any, error) {
+	item, err := propertyOf(v, step)
+	return noNil(item), err
+}
+
+// noNil makes nil of a nil pointer, as it would arrive.
+func noNil(v any) any {
+	switch v.(type) {
+	case nil, bool, string, float64, map[string]any, []any, Undefined:
+		return v
+	}
+	if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {
+		return nil
+	}
+	return v
+}
+
+func propertyOf(v, step any) (any, error) {
 	switch v := v.(type) {
 	case map[string]any:
 		if name, ok := step.(string); ok {
@@ -174,11 +185,8 @@ func reflectedProperty(v reflect.Value, step any) any {
 			item = v.Index(i)
 		}
 	}
-	switch {
-	case !item.IsValid():
+	if !item.IsValid() {
 		return Undefined{}
-	case (item.Kind() == reflect.Pointer || item.Kind() == reflect.Interface) && item.IsNil():
-		return nil
 	}
 	return item.Interface()
 }

@@ -77,7 +77,7 @@ func (c *client) unsettled(cmd *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &u) && u.unsure:
 		u.message += "; it may have been done all the same"
-		u.hint = "see catalyst service list or catalyst members; doing it again is safe"
+		u.hint = "look with catalyst service list or catalyst members before doing it again"
 	case errors.As(err, &f) && f.code != "" && c.output == "json":
 		if err := printJSON(cmd.OutOrStdout(), map[string]any{"success": false, "code": f.code, "error": f.message}); err != nil {
 			return err

@@ -49,28 +49,31 @@ func (b banner) print(w io.Writer) {
 	if b.kept {
 		place = s.dir
 	}
-	fmt.Fprintf(w, "site %s is ready after %.1f s: %s, %s\n", b.status.Site, b.took.Seconds(), count(s.nodes, "node"), b.status.quorum())
-	b.printNodes(w)
-	fmt.Fprintf(w, "data and logs in %s; Ctrl-C stops the site\n", place)
-	fmt.Fprintln(w, "try in another terminal:")
+	var text strings.Builder
+	fmt.Fprintf(&text, "site %s is ready after %.1f s: %s, %s\n", b.status.Site, b.took.Seconds(), count(s.nodes, "node"), b.status.quorum())
+	text.WriteString(b.nodes())
+	fmt.Fprintf(&text, "data and logs in %s; Ctrl-C stops the site\n", place)
+	fmt.Fprintln(&text, "try in another terminal:")
 	for _, command := range b.next() {
-		fmt.Fprintln(w, "  "+command)
+		fmt.Fprintln(&text, "  "+command)
 	}
+	io.WriteString(w, text.String())
 }
 
-func (b banner) printNodes(w io.Writer) {
+// nodes lists the nodes, several a line if there are many.
+func (b banner) nodes() string {
 	perLine := (b.site.nodes + bannerNodes - 1) / bannerNodes
-	line := ""
+	var text strings.Builder
 	for i, c := range b.site.children {
-		line += fmt.Sprintf("  %s  ws://%s/rpc  pid %d", c.id, c.addresses.RPC, c.process.Process.Pid)
+		fmt.Fprintf(&text, "  %s  ws://%s/rpc  pid %d", c.id, c.addresses.RPC, c.process.Process.Pid)
 		if c.id == b.status.Leader {
-			line += "  leader"
+			text.WriteString("  leader")
 		}
 		if (i+1)%perLine == 0 || i+1 == b.site.nodes {
-			fmt.Fprintln(w, line)
-			line = ""
+			text.WriteString("\n")
 		}
 	}
+	return text.String()
 }
 
 // next is the commands to try. They name a follower, so that they also work
@@ -89,7 +92,7 @@ func (b banner) next() []string {
 	name := os.Args[0]
 	commands := []string{"export CATALYST_ADDR=" + strings.Join(all, ",")}
 	if b.site.adminToken != "" {
-		commands[0] += " CATALYST_TOKEN=…"
+		commands[0] += " CATALYST_TOKEN=$CATALYST_ADMIN_TOKEN"
 	}
 	add := name + " service add books http://localhost:8080/graphql"
 	if follower != nil {

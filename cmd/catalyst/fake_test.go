@@ -48,8 +48,8 @@ type fakeNode struct {
 	token    string
 	rejects  []string // codes with which the next calls reject
 	chaos    *rand.Rand
-	stalls   bool     // takes calls and answers none
-	drops    int      // the call, counted from 1, whose answer gets lost with its session; 0 none
+	stalls   bool // takes calls and answers none
+	drops    int  // the call, counted from 1, whose answer gets lost with its session; 0 none
 	sessions map[*transport.Session]context.CancelFunc
 }
 
@@ -62,6 +62,10 @@ func (s *fakeSite) node(name string) *fakeNode {
 func (n *fakeNode) address() string { return "ws" + strings.TrimPrefix(n.server.URL, "http") + "/rpc" }
 
 func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/rpc" {
+		http.NotFound(w, r)
+		return
+	}
 	n.open.Add(1)
 	defer n.open.Done()
 	conn, err := ws.Accept(w, r, ws.Options{})

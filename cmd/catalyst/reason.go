@@ -16,6 +16,7 @@ func reason(err error) string {
 		dns *net.DNSError
 		op  *net.OpError
 		sys syscall.Errno
+		d   *dialError
 	)
 	switch {
 	case errors.As(err, &dns):
@@ -26,6 +27,8 @@ func reason(err error) string {
 		return "no connection in time"
 	case errors.As(err, &op):
 		return op.Err.Error()
+	case errors.As(err, &d) && errors.Unwrap(d.err) != nil:
+		return oneLine(errors.Unwrap(d.err).Error()) // the address is named already
 	default:
 		return oneLine(err.Error())
 	}

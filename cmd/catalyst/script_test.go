@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script against a site of the nodes a and b, whose
-// addresses are $A and $B. Nobody listens at $DEAD.
+// addresses are $A and $B. Nobody listens at
+// $DEAD, and $ELSEWHERE is no node.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -51,6 +52,7 @@ func setUpSite(e *testscript.Env) error {
 	}
 	s.nodes["dead"].stop()
 	e.Vars = append(e.Vars, "CATALYST_ADDR="+s.nodes["a"].address(),
+		"ELSEWHERE="+strings.TrimSuffix(s.nodes["a"].address(), "/rpc")+"/elsewhere",
 		"GORACE=atexit_sleep_ms=0") // the race detector's default is a second
 	e.Values[siteKey{}] = s
 	return nil

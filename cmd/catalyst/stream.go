@@ -30,7 +30,7 @@ var errStalled = errors.New("the node stopped answering")
 
 // run sends all items and returns when each is answered, or says why not.
 func (s *stream) run(ctx context.Context, items <-chan *item) error {
-	t := tries{timeout: s.timeout, wait: 50 * time.Millisecond}
+	t := s.newTries()
 	var since time.Time // when the trouble began that lasts
 	for {
 		for _, address := range s.addresses {
@@ -45,8 +45,7 @@ func (s *stream) run(ctx context.Context, items <-chan *item) error {
 				return s.verdict(address, err)
 			}
 			if s.count.Load() > before {
-				t = tries{timeout: s.timeout, wait: 50 * time.Millisecond}
-				since = time.Time{}
+				t, since = s.newTries(), time.Time{}
 			}
 			t.note(address, err)
 		}
@@ -54,8 +53,11 @@ func (s *stream) run(ctx context.Context, items <-chan *item) error {
 			since = time.Now()
 		}
 		hopeless := s.count.Load() == 0 && !t.reached()
-		if hopeless || time.Since(since) > s.timeout || !t.pause(ctx) {
+		if hopeless || time.Since(since) > s.timeout {
 			return t.failure()
+		}
+		if !t.pause(ctx) {
+			return ctx.Err()
 		}
 	}
 }

@@ -53,6 +53,10 @@ type watch struct {
 	out  *bufio.Writer
 	errs io.Writer
 
+	begun bool // a node has taken the watch, now or before
+	told  bool // that no node answers
+	tries tries
+
 	known atomic.Bool   // at is set
 	at    atomic.Uint64 // everything up to here has been printed
 }
@@ -62,37 +66,39 @@ func (w *watch) resume(index uint64) {
 	w.known.Store(true)
 }
 
-// run follows one node after the other. Only when none answers at the very
-// start does it give up.
+// run follows one node after the other. Once a watch has begun it goes on
+// until ctx ends; one that does not begin within the timeout gives up.
 func (w *watch) run(ctx context.Context) error {
-	t := tries{timeout: w.timeout, wait: 100 * time.Millisecond}
-	deadline, cancel := context.WithTimeout(ctx, w.timeout)
+	w.tries = w.newTries()
+	starting, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
-	begun := false
 	for {
 		for _, address := range w.addresses {
-			err := w.follow(ctx, address, begun, func() { begun = true })
-			switch {
-			case ctx.Err() != nil:
+			err := w.follow(ctx, address)
+			if ctx.Err() != nil {
 				return nil // Ctrl-C is how a watch ends
-			case !transient(err):
+			}
+			if !transient(err) {
 				return w.verdict(address, err)
 			}
-			t.note(address, err)
-			if begun && !isDial(err) {
-				t = tries{timeout: w.timeout, wait: 100 * time.Millisecond}
-				fmt.Fprintf(w.errs, "%s: %s\n", address, t.reason(err))
+			w.tries.note(address, err)
+			if w.begun && !isDial(err) {
+				fmt.Fprintf(w.errs, "%s: %s\n", address, w.tries.reason(err))
 			}
 		}
-		if !begun && (!t.reached() || deadline.Err() != nil) {
-			return t.failure()
+		if !w.begun && (!w.tries.reached() || starting.Err() != nil) {
+			return w.tries.failure()
 		}
-		t.pause(ctx)
+		if w.begun && !w.told && !w.tries.reached() {
+			fmt.Fprintf(w.errs, "%v; trying until Ctrl-C\n", w.tries.failure())
+			w.told = true
+		}
+		w.tries.pause(ctx)
 	}
 }
 
 // follow prints one node's events until its session ends.
-func (w *watch) follow(ctx context.Context, address string, again bool, begun func()) error {
+func (w *watch) follow(ctx context.Context, address string) error {
 	dialing, cancel := context.WithTimeout(ctx, w.dialPatience())
 	defer cancel()
 	l, err := w.dial(dialing, address)
@@ -100,7 +106,7 @@ func (w *watch) follow(ctx context.Context, address string, again bool, begun fu
 		return err
 	}
 	defer l.close()
-	if again {
+	if w.begun {
 		fmt.Fprintf(w.errs, "%s: going on from index %d\n", address, w.at.Load())
 	}
 	options := map[string]any{}
@@ -109,8 +115,18 @@ func (w *watch) follow(ctx context.Context, address string, again bool, begun fu
 	}
 	starting, stop := context.WithTimeout(ctx, w.timeout)
 	defer stop()
-	broken := make(chan error, 1) // stdout is gone
-	callback := transport.NewFunc(func(_ context.Context, call *transport.Call) (any, error) {
+	broken := make(chan error, 1)
+	if _, err := l.scope.Call("watchRoutes", w.callback(broken), options).Await(starting); err != nil {
+		return err
+	}
+	w.begun, w.told, w.tries = true, false, w.newTries()
+	return w.attend(ctx, l, broken)
+}
+
+// callback prints the events that it is called with. When stdout is gone, it
+// says so on broken.
+func (w *watch) callback(broken chan<- error) *transport.Target {
+	return transport.NewFunc(func(_ context.Context, call *transport.Call) (any, error) {
 		err := w.print(call.Arg(0))
 		if err != nil {
 			select {
@@ -120,11 +136,6 @@ func (w *watch) follow(ctx context.Context, address string, again bool, begun fu
 		}
 		return nil, err
 	})
-	if _, err := l.scope.Call("watchRoutes", callback, options).Await(starting); err != nil {
-		return err
-	}
-	begun()
-	return w.attend(ctx, l, broken)
 }
 
 // attend waits for the end of a session that delivers events.
@@ -133,7 +144,7 @@ func (w *watch) attend(ctx context.Context, l *link, broken <-chan error) error 
 	case <-ctx.Done():
 		return ctx.Err()
 	case err := <-broken:
-		return refused("", "write to stdout: %v", err)
+		return refused("", "%v", err)
 	case <-l.session.Done():
 		return l.session.Err()
 	}
@@ -157,7 +168,10 @@ func (w *watch) print(answer any) error {
 	if e.Type != "lagged" && !e.More {
 		w.resume(e.Index)
 	}
-	return w.out.Flush()
+	if err := w.out.Flush(); err != nil {
+		return fmt.Errorf("write to stdout: %w", err)
+	}
+	return nil
 }
 
 // print writes an event as a person reads it: index, what happened, to what.

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/catalyst/orchestrator/transport"
+)
+
+// tries remembers what became of each address.
+type tries struct {
+	timeout time.Duration
+	wait    time.Duration // before the next round
+	order   []string
+	last    map[string]error
+	unsure  bool // an attempt ended without saying whether it took effect
+}
+
+func (c *client) newTries() tries {
+	return tries{timeout: c.timeout, wait: 50 * time.Millisecond, last: map[string]error{}}
+}
+
+func (t *tries) note(address string, err error) {
+	if !slices.Contains(t.order, address) {
+		t.order = append(t.order, address)
+	}
+	late := errors.Is(err, context.DeadlineExceeded)
+	if isDial(err) && t.last[address] != nil && late {
+		return // time ran out: what was said before tells more
+	}
+	if !isDial(err) && (late || errors.Is(err, transport.ErrBroken) || codeOf(err) == "unknown_outcome") {
+		t.unsure = true
+	}
+	t.last[address] = err
+}
+
+// reached tells whether any node has taken a question.
+func (t *tries) reached() bool {
+	for _, err := range t.last {
+		if !isDial(err) {
+			return true
+		}
+	}
+	return t.unsure
+}
+
+// pause waits before the next round, longer each time, and tells whether
+// there is time for one.
+func (t *tries) pause(ctx context.Context) bool {
+	select {
+	case <-time.After(t.wait):
+		t.wait = min(2*t.wait, time.Second)
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// failure says which addresses were tried, what each answered, and what to do.
+func (t *tries) failure() error {
+	var said []string
+	for _, address := range t.order {
+		said = append(said, address+": "+t.reason(t.last[address]))
+	}
+	f := &failure{status: statusUnreachable}
+	switch {
+	case !t.reached():
+		f.message = "no node answers at " + strings.Join(said, "; ")
+		f.hint = "start a site with catalyst dev, or name a node that runs with --address (CATALYST_ADDR)"
+	case t.saw("no_leader"):
+		f.message = "the site has no leader; asked " + strings.Join(said, "; ")
+		f.hint = "catalyst members shows which nodes are missing; catalyst route list --stale still reads"
+	default:
+		f.message = fmt.Sprintf("no answer within %s from %s", t.timeout, strings.Join(said, "; "))
+		f.hint = "see catalyst status; name more nodes with --address A,B, or wait longer with --timeout"
+	}
+	return &unanswered{failure: f, unsure: t.unsure}
+}
+
+func (t *tries) saw(code string) bool {
+	for _, err := range t.last {
+		if codeOf(err) == code {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *tries) reason(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) && !isDial(err):
+		return fmt.Sprintf("connected, but no answer within %s", t.timeout)
+	case errors.Is(err, transport.ErrBroken):
+		return "the connection broke"
+	default:
+		return reason(err)
+	}
+}
+
+// unanswered is the failure of a question that no node answered.
+type unanswered struct {
+	*failure
+	unsure bool // it may have been acted upon all the same
+}
+
+func (u *unanswered) Unwrap() error { return u.failure }

@@ -1,0 +1,154 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// serveBatches returns a URL where main is served by HTTP batch.
+func serveBatches(t *testing.T, main *Target, limits Limits) string {
+	t.Helper()
+	server := httptest.NewServer(BatchHandler(func(*http.Request) *Target { return main }, Config{Limits: limits}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestABatchIsOneRequest(t *testing.T) {
+	requests := 0
+	handler := BatchHandler(func(*http.Request) *Target { requests++; return registry() }, Config{})
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	b := NewBatch(server.URL, nil, Config{})
+	main := b.Main()
+	routes := main.Call("routes")
+	names := routes.Get("routes").Map(func(r *Item) any { return r.Get("service", "name") })
+	joined := main.Call("join", main.Call("join", 1, 2), 3)
+	failed := main.Call("fail")
+	whole := main.Call("routes").Pull()
+	first := whole.Get("one", "id").Pull()
+	if err := b.Send(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := must[[]string](t, names); len(got) != 3 || got[1] != "service1" {
+		t.Errorf("map: got %q", got)
+	}
+	if got := must[string](t, joined); got != "1+2+3" {
+		t.Errorf("pipelined: got %q", got)
+	}
+	if _, err := failed.Await(t.Context()); err == nil || err.Error() != "no" {
+		t.Errorf("failed: got %v", err)
+	}
+	if got := must[map[string]any](t, whole); len(got) != 3 {
+		t.Errorf("pulled: got %v", got)
+	}
+	if got := must[int](t, first); got != 1 {
+		t.Errorf("pulled property: got %d", got)
+	}
+	if _, err := routes.Await(t.Context()); !errors.Is(err, ErrBroken) {
+		t.Errorf("not pulled: got %v", err)
+	}
+	if requests != 1 {
+		t.Errorf("%d requests, want one", requests)
+	}
+}
+
+func TestABatchWaitsForCallsThatNobodyAwaits(t *testing.T) {
+	done := false
+	main := NewTarget(map[string]Method{
+		"slow": func(ctx context.Context, c *Call) (any, error) {
+			select {
+			case <-time.After(20 * time.Millisecond):
+				done = true
+			case <-ctx.Done():
+			}
+			return nil, nil
+		},
+	})
+	response := post(t, serveBatches(t, main, Limits{}), `["push",["pipeline",0,["slow"],[]]]`)
+	if response != "" || !done {
+		t.Errorf("answered %q; the call was done: %v", response, done)
+	}
+}
+
+func post(t *testing.T, url, body string) string {
+	t.Helper()
+	response, err := http.Post(url, "text/plain", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return response.Status + " " + string(answer)
+	}
+	return string(answer)
+}
+
+func TestABatchOnTheWire(t *testing.T) {
+	url := serveBatches(t, registry(), Limits{MessageBytes: 1000})
+	for _, c := range []struct{ body, want string }{
+		{"", ""},
+		{`["push",["pipeline",0,["join"],[1,2]]]` + "\n" + `["pull",1]`, `["resolve",1,"1+2"]`},
+		{`["push",1]` + "\r\n" + `["pull",1]` + "\n", `["resolve",1,1]`},
+		{`["push",1]` + "\n" + `["pull",1]` + "\nnonsense", `["resolve",1,1]` + "\n" +
+			`["abort",["error","Error","malformed message: 'n' at byte 0: want '['"]]`},
+		{strings.Repeat("x", 1001), "413 Request Entity Too Large read the batch: http: request body too large\n"},
+	} {
+		if got := post(t, url, c.body); got != c.want {
+			t.Errorf("%.80q answered %q\nwant %q", c.body, got, c.want)
+		}
+	}
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusMethodNotAllowed || response.Header.Get("Allow") != "POST" {
+		t.Errorf("GET answered %s", response.Status)
+	}
+}
+
+func TestABatchCannotCallBack(t *testing.T) {
+	main := NewTarget(map[string]Method{
+		"call": func(ctx context.Context, c *Call) (any, error) {
+			f, err := c.Stub(0)
+			if err != nil {
+				return nil, err
+			}
+			return f.Call("").Await(ctx)
+		},
+	})
+	b := NewBatch(serveBatches(t, main, Limits{}), nil, Config{})
+	p := b.Main().Call("call", NewFunc(nil))
+	if err := b.Send(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Await(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot be called back") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestABatchThatIsNotAnswered(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	b := NewBatch(server.URL, nil, Config{})
+	p := b.Main().Call("x")
+	if err := b.Send(t.Context()); err == nil || !strings.Contains(err.Error(), "404 Not Found") {
+		t.Errorf("send: got %v", err)
+	}
+	if _, err := p.Await(t.Context()); !errors.Is(err, ErrBroken) {
+		t.Errorf("await: got %v", err)
+	}
+	if err := b.Send(t.Context()); err == nil {
+		t.Error("a second Send was accepted")
+	}
+}
