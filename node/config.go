@@ -46,6 +46,9 @@ type Config struct {
 	// Dial and Upgrade make connections: node knows Cap'n Web, not WebSockets.
 	Dial    func(ctx context.Context, url string) (transport.Conn, error)
 	Upgrade func(w http.ResponseWriter, r *http.Request) (transport.Conn, error)
+	// Admit says why a batch must not be taken, as Upgrade does for a
+	// WebSocket: it came from a foreign web page. Nil takes all.
+	Admit func(r *http.Request) error
 
 	// RaftTiming is the election timeout; heartbeats and leases follow from it. Default 300 ms.
 	RaftTiming time.Duration

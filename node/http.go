@@ -13,8 +13,8 @@ import (
 func (n *Node) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /rpc", n.serveWebSocket)
-	mux.Handle("POST /rpc", transport.BatchHandler(func(*http.Request) *transport.Target { return n.publicAPI() },
-		transport.Config{Limits: n.limits(), Log: n.log}))
+	mux.Handle("POST /rpc", n.admitted(transport.BatchHandler(func(*http.Request) *transport.Target { return n.publicAPI() },
+		transport.Config{Limits: n.limits(), Log: n.log})))
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "OK") })
 	mux.HandleFunc("GET /ready", n.serveReady)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry(), promhttp.HandlerOpts{}))
@@ -28,6 +28,20 @@ func (n *Node) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n.serveConn(r.Context(), conn)
+}
+
+// admitted keeps out what a browser sends for a foreign page: a POST of plain
+// text needs no consent of ours, so the answer being unreadable is not enough.
+func (n *Node) admitted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n.cfg.Admit != nil {
+			if err := n.cfg.Admit(r); err != nil {
+				http.Error(w, err.Error(), http.StatusForbidden)
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 func (n *Node) serveReady(w http.ResponseWriter, _ *http.Request) {

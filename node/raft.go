@@ -23,7 +23,7 @@ func (n *Node) raftConfig(notify chan<- bool) *raft.Config {
 	c.LocalID = raft.ServerID(n.cfg.ID)
 	c.HeartbeatTimeout = n.cfg.RaftTiming
 	c.ElectionTimeout = n.cfg.RaftTiming
-	c.LeaderLeaseTimeout = n.cfg.RaftTiming / 2
+	c.LeaderLeaseTimeout = n.cfg.RaftTiming * 2 / 3
 	c.CommitTimeout = commitTimeout
 	c.MaxAppendEntries = maxAppendEntries
 	c.SnapshotInterval = snapshotInterval

@@ -82,6 +82,9 @@ func (l *leadership) lead(ctx context.Context) error {
 		return err
 	}
 
+	if n.gateway != nil {
+		n.gateway.Begin()
+	}
 	l.current.Store(t)
 	defer l.current.Store(nil)
 	log.Info("leading", "index", n.machine.Table().Version())

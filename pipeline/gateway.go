@@ -73,7 +73,7 @@ type GatewayIntegrationPlugin struct {
 	cfg    GatewayConfig
 	jitter func() float64 // in [0, 1)
 
-	reached atomic.Pointer[reached] // nil while Run does not run
+	reached atomic.Pointer[reached] // never nil
 	status  atomic.Pointer[GatewayStatus]
 }
 
@@ -85,7 +85,9 @@ func NewGatewayIntegrationPlugin(cfg GatewayConfig) *GatewayIntegrationPlugin {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &GatewayIntegrationPlugin{cfg: cfg, jitter: rand.Float64}
+	g := &GatewayIntegrationPlugin{cfg: cfg, jitter: rand.Float64}
+	g.reached.Store(notFollowing("this node does not lead; the leader tells the gateway"))
+	return g
 }
 
 // reached is how far the gateway has followed. It is replaced, not changed.
@@ -96,6 +98,20 @@ type reached struct {
 	edits       int                // the follower's count
 	left        chan struct{}      // closed when this is no longer the latest
 }
+
+// Begin says that Run is about to: from now on actions wait for it. A leader
+// takes actions as soon as it leads, which may be before Run has got going.
+func (g *GatewayIntegrationPlugin) Begin() {
+	close(g.reached.Swap(notFollowing("")).left)
+}
+
+// notFollowing is where things stand while Run does not run, and why.
+func notFollowing(why string) *reached {
+	return &reached{down: why, edits: neverReported, left: make(chan struct{})}
+}
+
+// neverReported is no follower's count.
+const neverReported = -1
 
 // verdict is why a service is not on the list. One that was only refused
 // together with others is not proven.
@@ -149,8 +165,6 @@ func (g *GatewayIntegrationPlugin) await(id string, index uint64) GatewayData {
 // that waiting would not soon change it.
 func (r *reached) verdictOn(id string, index uint64) (seen GatewayData, final bool) {
 	switch {
-	case r == nil:
-		return GatewayData{State: GatewayPending, Error: "this node has just stopped leading; the next leader tells the gateway"}, true
 	case r.covered >= index:
 		v, bad := r.quarantined[id]
 		switch {

@@ -1,6 +1,9 @@
 package pipeline
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // hunt finds, among services that are not on the accepted list, those that the
 // gateway refuses. It asks for few pushes: a refused group is halved until one
@@ -17,6 +20,7 @@ type group struct {
 	reason  string
 	base    int  // which good list that was
 	hung    bool // there was no refusal: the gateway gave no answer in time
+	split   int  // how many of the oldest to try next; 0 means half
 }
 
 // probe is services to push with the good list, next.
@@ -55,7 +59,7 @@ func (h *hunt) tidy() {
 	for i, g := range h.refused {
 		if slices.ContainsFunc(g.members, gone) {
 			h.refused[i].members = slices.DeleteFunc(g.members, gone)
-			h.refused[i].base = unknownBase
+			h.refused[i].base, h.refused[i].split = unknownBase, 0
 		}
 	}
 	h.refused = slices.DeleteFunc(h.refused, func(g group) bool { return len(g.members) == 0 })
@@ -74,7 +78,7 @@ func (h *hunt) next(base goodList) probe {
 	if top.base != base.number || len(top.members) == 1 {
 		return probe{h, top.members, wholeGroup}
 	}
-	return probe{h, top.members[:(len(top.members)+1)/2], halfGroup}
+	return probe{h, top.members[:cmp.Or(top.split, (len(top.members)+1)/2)], halfGroup}
 }
 
 // accept takes note that a probe was accepted, which made the good list's
@@ -90,7 +94,7 @@ func (h *hunt) accept(p probe, before, now int) {
 		if top.base == before {
 			top.base = now // the rest, with the half just accepted, is what was refused
 		}
-		top.members = top.members[len(p.members):]
+		top.members, top.split = top.members[len(p.members):], 0
 		h.refused = append(h.refused, top)
 	}
 }
@@ -106,7 +110,19 @@ func (h *hunt) refuse(p probe, reason string, base int, hung bool) {
 		top := h.pop()
 		h.add(top.members[len(p.members):]...)
 	}
-	h.refused = append(h.refused, group{slices.Clone(p.members), reason, base, hung})
+	h.refused = append(h.refused, group{members: slices.Clone(p.members), reason: reason, base: base, hung: hung})
+}
+
+// splitBehind has s tried with its elders alone next, if it is in the group
+// that was refused last and is not the youngest there.
+func (h *hunt) splitBehind(s *service) {
+	if len(h.refused) == 0 {
+		return
+	}
+	top := &h.refused[len(h.refused)-1]
+	if i := slices.Index(top.members, s) + 1; i < len(top.members) {
+		top.split = i
+	}
 }
 
 // reopen makes untried what a probe is part of, all but s.

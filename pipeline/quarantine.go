@@ -44,6 +44,7 @@ func (f *follower) refuse(p probe, reason string) {
 	case f.blame(p, reason):
 	case p.hunt != nil:
 		f.suspect(p, reason, false)
+		p.hunt.splitBehind(named(reason, p.members))
 	case f.good.size > 0:
 		f.disband(reason)
 	default:
@@ -155,6 +156,11 @@ func (f *follower) blame(p probe, reason string) bool {
 		return false
 	case slices.Contains(f.suspicion.blamed, s) && !slices.Contains(p.members, s):
 		f.suspicion.deaf = true
+		return false
+	case p.hunt != nil && s != slices.MaxFunc(p.members, older):
+		// Of two that clash the gateway may name either, and the younger has
+		// to go. So the named one is tried with its elders alone: refused
+		// again, it is guilty; accepted, the search is among the younger.
 		return false
 	}
 	if p.hunt != nil {

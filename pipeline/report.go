@@ -8,19 +8,17 @@ import (
 // report shows Apply and Status how far things are, if that has changed.
 func (f *follower) report() {
 	last := f.g.reached.Load()
-	if last != nil && last.covered == f.covered && last.edits == f.edits {
+	if last.covered == f.covered && last.edits == f.edits {
 		return
 	}
 	next := &reached{covered: f.covered, down: f.down, edits: f.edits, left: make(chan struct{})}
-	if last != nil && last.edits == f.edits {
+	if last.edits == f.edits {
 		next.quarantined = last.quarantined
 	} else {
 		next.quarantined = f.reportStatus()
 	}
 	f.g.reached.Store(next)
-	if last != nil {
-		close(last.left)
-	}
+	close(last.left)
 }
 
 // reportStatus returns what is quarantined by id.
@@ -57,7 +55,5 @@ func (f *follower) state() string {
 // leave says that this node no longer follows.
 func (f *follower) leave() {
 	f.g.status.Store(nil)
-	if last := f.g.reached.Swap(nil); last != nil {
-		close(last.left)
-	}
+	close(f.g.reached.Swap(notFollowing("this node has just stopped leading; the next leader tells the gateway")).left)
 }

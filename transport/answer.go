@@ -149,6 +149,13 @@ func (a *answer) release() {
 	}
 }
 
+// parts is what the value refers to.
+func (a *answer) parts() []releaser {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.held
+}
+
 // empty lets go of the value.
 func (a *answer) empty() {
 	a.cell.empty()

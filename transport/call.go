@@ -118,5 +118,5 @@ func (c *Call) ready() error {
 	if err := s.ctx.Err(); err != nil {
 		return s.Err()
 	}
-	return s.gather(s.ctx, c.in)
+	return s.gather(s.ctx, c.in, s.limits.MessageBytes)
 }

@@ -189,8 +189,30 @@ func (s *Session) follow(r ref, f func(any, error)) {
 			s.follow(p.Pull().ref, f)
 			return
 		}
+		if a, ok := e.(*answer); ok {
+			afterParts(a.parts(), func() { f(v, err) })
+			return
+		}
 		f(v, err)
 	})
+}
+
+// afterParts runs f when the answers among an outcome's parts are there, so
+// that the results of a map travel in one message.
+func afterParts(parts []releaser, f func()) {
+	for i, part := range parts {
+		p, ok := part.(*Promise)
+		if !ok {
+			continue
+		}
+		if a, ok := p.ref.(*answer); ok {
+			if _, _, known := a.outcome(); !known {
+				a.whenSettled(func() { afterParts(parts[i+1:], f) })
+				return
+			}
+		}
+	}
+	f()
 }
 
 // pending says whether p is a promise of this session's peer without outcome.

@@ -47,11 +47,30 @@ func (t *wireTable) promise(e *encoder, r ref, path []any) error {
 	} else {
 		r.retain()
 	}
+	if v, ok := knownHere(r); ok && len(e.buf) < inlineBytes {
+		defer r.release()
+		return e.value(v)
+	}
 	if err := t.export(e, `["promise",`, r); err != nil {
 		return err
 	}
 	t.promises = append(t.promises, t.exports[len(t.exports)-1])
 	return nil
+}
+
+// inlineBytes bounds the messages that outcomes are written into: one outcome
+// may stand in many places.
+const inlineBytes = 1 << 20
+
+// knownHere gives the value of a promise that was kept on this side already,
+// which then needs no message of its own.
+func knownHere(r ref) (any, bool) {
+	a, ok := r.(*answer)
+	if !ok {
+		return nil, false
+	}
+	v, err, known := a.outcome()
+	return v, known && err == nil
 }
 
 func (t *wireTable) target(e *encoder, target *Target) error {

@@ -257,7 +257,7 @@ func (s *Session) fill(p *payload, n int, done func(error)) {
 	w := p.waits[n]
 	w.promise.whenKnown(func(value any, from eventual, err error) {
 		if err == nil {
-			err = s.substitute(p, w, value, from)
+			err = s.substitute(p, w, value, from, s.limits.HeldBytes)
 		}
 		if err != nil {
 			done(err)
@@ -269,14 +269,14 @@ func (s *Session) fill(p *payload, n int, done func(error)) {
 
 // gather waits for p's promises and puts their outcomes in their places. It
 // is for those who may block.
-func (s *Session) gather(ctx context.Context, p *payload) error {
+func (s *Session) gather(ctx context.Context, p *payload, limit int) error {
 	for n := 0; n < len(p.waits); n++ {
 		p.waits[n].promise.Pull() // ask for all before waiting for one
 	}
 	for n := 0; n < len(p.waits); n++ {
 		value, from, err := p.waits[n].promise.known(ctx)
 		if err == nil {
-			err = s.substitute(p, p.waits[n], value, from)
+			err = s.substitute(p, p.waits[n], value, from, limit)
 		}
 		if err != nil {
 			return err
@@ -288,9 +288,9 @@ func (s *Session) gather(ctx context.Context, p *payload) error {
 
 // substitute puts a promise's outcome in its place. What was decided on this
 // side arrives as if over a wire; stubs are dup'ed, as p owns what is in it.
-// All of it together is bounded like a message: promises that stand for lists
-// of promises for the same would otherwise grow without end.
-func (s *Session) substitute(p *payload, w place, value any, from eventual) error {
+// All of it together has at most limit bytes: promises for lists of promises
+// for lists would otherwise grow without end.
+func (s *Session) substitute(p *payload, w place, value any, from eventual, limit int) error {
 	if _, local := from.(*answer); !isScalar(value) && (local || refers(value)) {
 		c, err := s.copied([]any{value})
 		if err != nil {
@@ -299,20 +299,16 @@ func (s *Session) substitute(p *payload, w place, value any, from eventual) erro
 		value = c.args[0]
 		p.stubs = append(p.stubs, c.stubs...)
 		p.waits = append(p.waits, c.waits...)
-		p.spent += c.size
-	}
-	if p.spent += promiseBytes; p.spent > s.limits.MessageBytes {
-		return &Error{
-			Message: fmt.Sprintf("with its promises resolved, a value has more than %d bytes", s.limits.MessageBytes),
-			Props:   map[string]any{"code": "too_large"},
+		if p.spent += c.size; p.spent > limit {
+			return &Error{
+				Message: fmt.Sprintf("with its promises resolved, a value has more than %d bytes", limit),
+				Props:   map[string]any{"code": "too_large"},
+			}
 		}
 	}
 	w.set(value)
 	return nil
 }
-
-// promiseBytes is what each outcome counts for at least.
-const promiseBytes = 16
 
 func isScalar(v any) bool {
 	switch v.(type) {

@@ -6,7 +6,9 @@ import "fmt"
 // default.
 type Limits struct {
 	// MessageBytes is the longest message accepted, and the longest body of an
-	// HTTP batch; longer aborts the session. Default 4 MiB.
+	// HTTP batch; longer aborts the session. A call whose arguments are longer
+	// once the promises in them are resolved is rejected with code "too_large".
+	// Default 4 MiB.
 	MessageBytes int
 	// Depth is the deepest nesting of values accepted (beyond aborts) and sent
 	// (beyond fails the call). Default 256, as the reference.

@@ -212,3 +212,18 @@ func TestResultsThatAreNotReleasedAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestPromisesDoNotMultiply doubles a list twenty-five times.
+func TestPromisesDoNotMultiply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := script(t, Config{Main: echo()})
+		w.say(`["push",[["x"]]]`)
+		for i := range 25 {
+			w.say(fmt.Sprintf(`["push",[[["pipeline",%d],["pipeline",%d]]]]`, i+1, i+1))
+		}
+		w.say(`["push",["pipeline",0,["echo"],[["pipeline",26]]]]`, `["pull",27]`)
+		if got := w.hear(); !strings.Contains(got, `"code":"too_large"`) {
+			t.Errorf("got %.200s", got)
+		}
+	})
+}

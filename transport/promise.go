@@ -119,7 +119,7 @@ func (s *Session) deliverable(ctx context.Context, value any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.gather(ctx, p); err != nil {
+	if err := s.gather(ctx, p, s.limits.HeldBytes); err != nil {
 		p.release()
 		return nil, err
 	}

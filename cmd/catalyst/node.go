@@ -114,22 +114,24 @@ func (f *nodeFlags) complete(errs io.Writer) (err error) {
 	f.Dial = func(ctx context.Context, url string) (transport.Conn, error) {
 		return ws.Dial(ctx, url, ws.Options{})
 	}
-	f.Upgrade = f.upgrade
+	f.Upgrade = func(w http.ResponseWriter, r *http.Request) (transport.Conn, error) {
+		return ws.Accept(w, r, f.serving(r))
+	}
+	f.Admit = func(r *http.Request) error { return f.serving(r).Allow(r) }
 	return nil
 }
 
-// upgrade accepts WebSockets. Without a token a node answers only to names of
-// this machine: a web page whose name was made to point here must not act in
-// the name of whoever looks at it.
-func (f *nodeFlags) upgrade(w http.ResponseWriter, r *http.Request) (transport.Conn, error) {
-	var o ws.Options
+// serving says whom a node answers. Without a token it answers only to names
+// of this machine: a web page whose name was made to point here must not act
+// in the name of whoever looks at it.
+func (f *nodeFlags) serving(r *http.Request) (o ws.Options) {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if f.AdminToken == "" && local != nil && local.IP.IsLoopback() {
 		for _, host := range []string{"localhost", "127.0.0.1", "::1", local.IP.String()} {
 			o.Hosts = append(o.Hosts, net.JoinHostPort(host, fmt.Sprint(local.Port)))
 		}
 	}
-	return ws.Accept(w, r, o)
+	return o
 }
 
 // trimmed drops spaces and empty items, which people leave in lists.

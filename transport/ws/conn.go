@@ -111,33 +111,34 @@ func (c *conn) hangUp() { _ = c.wire.Close() }
 // KeepAlive pings the peer whenever nothing has moved for a while, and cuts
 // the connection when that goes unanswered. It returns when ctx ends.
 func (c *conn) KeepAlive(ctx context.Context) error {
-	if c.ping < 0 {
+	if c.ping <= 0 {
 		return nil
 	}
-	ticker := time.NewTicker(c.ping)
-	defer ticker.Stop()
-	for seen := c.wire.progress.Load(); ; {
+	timer := time.NewTimer(c.ping)
+	defer timer.Stop()
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-timer.C:
 		}
-		if now := c.wire.progress.Load(); now != seen {
-			seen = now
+		if silence := c.wire.silence(); silence < c.ping {
+			timer.Reset(c.ping - silence)
 			continue
 		}
 		if err := c.askForLife(ctx); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
 			c.hangUp()
 			return fmt.Errorf("the peer gave no sign of life for %v: %w", 2*c.ping, err)
 		}
+		timer.Reset(c.ping)
 	}
 }
 
 func (c *conn) askForLife(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.ping)
+	wait, cancel := context.WithTimeout(ctx, c.ping)
 	defer cancel()
-	return c.ws.Ping(ctx)
+	if err := c.ws.Ping(wait); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
 }

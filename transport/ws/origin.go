@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// allow says why a request must not be upgraded. A page of another origin can
+// Allow says why a request must not be served: upgraded, or taken as a batch. A page of another origin can
 // make a browser open a WebSocket here (there is no same-origin rule for
 // them), and a name that was rebound to this address can make it look like
 // the same origin: the first is kept out by Origin, the second by Host.
-func (o Options) allow(r *http.Request) error {
+func (o Options) Allow(r *http.Request) error {
 	if len(o.Hosts) > 0 && !slices.ContainsFunc(o.Hosts, func(h string) bool { return strings.EqualFold(h, r.Host) }) {
 		return fmt.Errorf("host %q is not served here", r.Host)
 	}

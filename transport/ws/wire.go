@@ -4,14 +4,16 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // wire is the network connection below a WebSocket. Between cork and uncork
 // what is written gathers, to leave in one system call; reads take as much
-// from the network as there is. It counts progress either way.
+// from the network as there is. It notes when something moved either way.
 type wire struct {
 	net.Conn
-	progress atomic.Uint64 // grows with every read or write that moved something
+	moved atomic.Int64 // when something was last read or written, in ns since start
+	start time.Time
 
 	in   []byte // read and not yet taken; the reader's alone
 	room []byte
@@ -27,7 +29,16 @@ const (
 	stride   = 1 << 20  // bytes of one write, so that progress shows
 )
 
-func newWire(c net.Conn) *wire { return &wire{Conn: c, room: make([]byte, readRoom)} }
+func newWire(c net.Conn) *wire {
+	return &wire{Conn: c, room: make([]byte, readRoom), start: time.Now()}
+}
+
+// silence is how long nothing has moved either way.
+func (w *wire) silence() time.Duration {
+	return time.Since(w.start) - time.Duration(w.moved.Load())
+}
+
+func (w *wire) progress() { w.moved.Store(int64(time.Since(w.start))) }
 
 func (w *wire) Read(p []byte) (int, error) {
 	if len(w.in) == 0 {
@@ -48,7 +59,7 @@ func (w *wire) Read(p []byte) (int, error) {
 func (w *wire) receive(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
-		w.progress.Add(1)
+		w.progress()
 	}
 	return n, err
 }
@@ -91,7 +102,7 @@ func (w *wire) send(p []byte) error {
 		if err != nil {
 			return err
 		}
-		w.progress.Add(1)
+		w.progress()
 		p = p[n:]
 	}
 	return nil

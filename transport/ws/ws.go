@@ -34,7 +34,8 @@ type Options struct {
 	// scheme's own; none accepts any.
 	Hosts []string
 	// Ping is the silence after which the peer is asked for a sign of life,
-	// and the time it then has. Default 15 s; negative never asks.
+	// and the time it then has. Accept waits half as long again, so that as a
+	// rule only one side asks. Default 15 s; negative never asks.
 	Ping time.Duration
 	// Client makes the request of Dial; its connections are its own. nil is a
 	// plain client without proxy.
@@ -123,7 +124,7 @@ func firstLine(text []byte) []byte {
 // or an origin that is not allowed.
 func Accept(w http.ResponseWriter, r *http.Request, o Options) (transport.Conn, error) {
 	o = o.withDefaults()
-	if err := o.allow(r); err != nil {
+	if err := o.Allow(r); err != nil {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return nil, fmt.Errorf("accept %s: %w", r.RemoteAddr, err)
 	}
@@ -132,6 +133,7 @@ func Accept(w http.ResponseWriter, r *http.Request, o Options) (transport.Conn, 
 	if err != nil {
 		return nil, fmt.Errorf("accept %s: %w", r.RemoteAddr, err)
 	}
+	o.Ping += o.Ping / 2
 	return newConn(ws, h.wire, o), nil
 }
 
