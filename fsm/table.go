@@ -117,7 +117,11 @@ func (t *Table) each(id string) iter.Seq[*Route] {
 }
 
 // All yields every path, by id and for each id the best first.
-func (t *Table) All() iter.Seq[*Route] {
+func (t *Table) All() iter.Seq[*Route] { return t.AllFrom("") }
+
+// AllFrom is All without what sorts before an id. It seeks: the cost is in
+// what it yields.
+func (t *Table) AllFrom(id string) iter.Seq[*Route] {
 	return func(yield func(*Route) bool) {
 		var paths []*Route // of the id under way
 		flush := func() bool {
@@ -132,7 +136,7 @@ func (t *Table) All() iter.Seq[*Route] {
 			paths = paths[:0]
 			return true
 		}
-		for r := range t.inOrder() {
+		for r := range t.inOrder(id) {
 			if len(paths) > 0 && paths[0].id != r.id && !flush() {
 				return
 			}
@@ -144,18 +148,19 @@ func (t *Table) All() iter.Seq[*Route] {
 
 // inOrder merges the site's own routes into the learned ones by id, and walks
 // as plain loops, without goroutines, when one side is empty.
-func (t *Table) inOrder() iter.Seq[*Route] {
+func (t *Table) inOrder(from string) iter.Seq[*Route] {
+	learned := routes(t.learned.from(byPath(from, "", "")))
 	switch {
 	case t.learned.len == 0:
-		return routes(t.local.all())
+		return t.LocalsFrom(from)
 	case t.local.len == 0:
-		return routes(t.learned.all())
+		return learned
 	}
 	return func(yield func(*Route) bool) {
-		next, stop := iter.Pull(t.Locals())
+		next, stop := iter.Pull(t.LocalsFrom(from))
 		defer stop()
 		own, more := next()
-		for r := range routes(t.learned.all()) {
+		for r := range learned {
 			for ; more && own.id <= r.id; own, more = next() {
 				if !yield(own) {
 					return
@@ -175,6 +180,9 @@ func (t *Table) inOrder() iter.Seq[*Route] {
 
 // Locals yields the site's own routes by id.
 func (t *Table) Locals() iter.Seq[*Route] { return routes(t.local.all()) }
+
+// LocalsFrom is Locals without what sorts before an id.
+func (t *Table) LocalsFrom(id string) iter.Seq[*Route] { return routes(t.local.from(byID(id))) }
 
 // From yields every path to services of one site: by id for this site, by
 // peer and id for another.

@@ -51,11 +51,21 @@ func view(r *fsm.Route, best bool) Route {
 }
 
 func (q query) matches(r *fsm.Route) bool {
-	return (q.Name == "" || q.Name == r.Service.Name) &&
-		(q.Protocol == "" || q.Protocol == string(r.Service.Protocol)) &&
+	return (q.Protocol == "" || q.Protocol == string(r.Service.Protocol)) &&
 		(q.Site == "" || q.Site == r.Site) &&
 		(q.After == "" || r.ID() > q.After)
 }
+
+// from is where the ids begin that a query can match, and past tells that
+// there are no more: the routes of one name stand together.
+func (q query) from() string {
+	if q.Name == "" {
+		return q.After
+	}
+	return max(q.After, q.Name+":")
+}
+
+func (q query) past(r *fsm.Route) bool { return q.Name != "" && r.Service.Name != q.Name }
 
 func readQuery(c *transport.Call) (query, error) {
 	var q query
@@ -73,7 +83,7 @@ type routeList struct {
 	More   bool    `json:"more,omitempty"` // limit cut the list: go on with after = the last id
 }
 
-func (s *cliScope) listRoutes(from func(*fsm.Table) iter.Seq[*fsm.Route]) transport.Method {
+func (s *cliScope) listRoutes(from func(*fsm.Table, string) iter.Seq[*fsm.Route]) transport.Method {
 	return func(ctx context.Context, c *transport.Call) (any, error) {
 		q, err := readQuery(c)
 		if err != nil {
@@ -93,7 +103,7 @@ func (s *cliScope) listRoutes(from func(*fsm.Table) iter.Seq[*fsm.Route]) transp
 		if err := ctx.Err(); err != nil {
 			return nil, err // ended while it waited: nobody wants the list
 		}
-		return q.list(t, from(t))
+		return q.list(t, from(t, q.from()))
 	}
 }
 
@@ -103,6 +113,9 @@ func (q query) list(t *fsm.Table, routes iter.Seq[*fsm.Route]) (any, error) {
 	out := routeList{Routes: []Route{}, Index: t.Version()}
 	last := ""
 	for r := range routes {
+		if q.past(r) {
+			break
+		}
 		if !q.matches(r) {
 			continue
 		}
@@ -159,7 +172,10 @@ func (s *cliScope) listMetrics(ctx context.Context, c *transport.Call) (any, err
 	gateway := s.n.askGateway(ctx)
 	now := time.Now().UnixMilli()
 	metrics := []RouteMetrics{}
-	for r := range t.All() {
+	for r := range t.AllFrom(q.from()) {
+		if q.past(r) {
+			break
+		}
 		if !q.matches(r) {
 			continue
 		}

@@ -11,20 +11,44 @@ const lightWeight = 4 << 10
 
 // weight guesses how many bytes v takes up: it looks into the first elements
 // of lists and takes them for all.
-func weight(v any) int {
+func weight(v any) int { return weightTo(v, 6) }
+
+// samples is how many elements of a list stand for all.
+const samples = 16
+
+// weightTo spares values as they arrive the reflection.
+func weightTo(v any, depth int) int {
 	switch v := v.(type) {
 	case nil, bool, float64, Undefined, time.Time:
 		return 16
 	case string:
-		return len(v)
+		return 16 + len(v)
 	case []byte:
-		return len(v)
+		return 24 + len(v)
+	case []any:
+		if depth == 0 {
+			return 24
+		}
+		n, sampled := min(len(v), samples), 0
+		for _, item := range v[:n] {
+			sampled += 16 + weightTo(item, depth-1)
+		}
+		return extrapolate(sampled, n, len(v))
+	case map[string]any:
+		if depth == 0 {
+			return 48
+		}
+		n, sampled := 0, 0
+		for key, item := range v {
+			sampled += 32 + len(key) + weightTo(item, depth-1)
+			if n++; n == samples {
+				break
+			}
+		}
+		return 48 + extrapolate(sampled, n, len(v))
 	}
-	return weigh(reflect.ValueOf(v), 6)
+	return weigh(reflect.ValueOf(v), depth)
 }
-
-// samples is how many elements of a list stand for all.
-const samples = 16
 
 func weigh(v reflect.Value, depth int) int {
 	size := int(v.Type().Size())

@@ -199,3 +199,123 @@ func BenchmarkRegister(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkScale loads the table (CATALYST_BENCH_ROUTES, 100,000 unless told)
+// and measures what should not feel its size.
+func BenchmarkScale(b *testing.B) {
+	size := 100_000
+	if text := os.Getenv("CATALYST_BENCH_ROUTES"); text != "" {
+		if _, err := fmt.Sscan(text, &size); err != nil {
+			b.Fatalf("CATALYST_BENCH_ROUTES: %v", err)
+		}
+	}
+	s := newBenchSite(b)
+	c, err := s.dial(0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.close()
+	for _, routes := range []int{1000, size} {
+		at := fmt.Sprintf("routes=%d/", routes)
+		c.load(b, routes)
+		for _, inFlight := range []int{1, 256, 1000} {
+			b.Run(fmt.Sprintf("%sregister/inflight=%d", at, inFlight), func(b *testing.B) {
+				start := time.Now()
+				took := c.register(b, fmt.Sprint("r", start.UnixNano()), min(40_000, 1000*inFlight), inFlight)
+				figures(b, took, time.Since(start))
+			})
+		}
+		for _, consistency := range []string{"stale", "linearizable"} {
+			b.Run(at+"read/"+consistency, func(b *testing.B) { s.reads(b, consistency) })
+		}
+		b.Run(at+"watch", func(b *testing.B) { s.watches(b, c) })
+		b.Run(at+"memory", func(b *testing.B) {
+			for i, pid := range s.pids {
+				b.ReportMetric(float64(rss(b, pid))/(1<<20), fmt.Sprintf("n%d-MiB", i))
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+func (c *benchClient) load(b *testing.B, routes int) {
+	status, err := transport.Await[struct {
+		Routes struct {
+			Local int `json:"local"`
+		} `json:"routes"`
+	}](context.Background(), c.scope.Call("status"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if missing := routes - status.Routes.Local; missing > 0 {
+		start := time.Now()
+		c.register(b, fmt.Sprint("load", start.UnixNano()), missing, 1000)
+		b.Logf("loaded %d routes at %.0f/s", missing, float64(missing)/time.Since(start).Seconds())
+	}
+}
+
+// reads asks a follower for one route, one call at a time.
+func (s *benchSite) reads(b *testing.B, consistency string) {
+	c, err := s.dial(1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.close()
+	took := make([]time.Duration, 2000)
+	began := time.Now()
+	for i := range took {
+		start := time.Now()
+		list, err := transport.Await[struct {
+			Index uint64 `json:"index"`
+		}](context.Background(), c.scope.Call("listRoutes", map[string]any{"name": "nothing", "consistency": consistency}))
+		if err != nil || list.Index == 0 {
+			b.Fatalf("read: %+v, %v", list, err)
+		}
+		took[i] = time.Since(start)
+	}
+	figures(b, took, time.Since(began))
+}
+
+// watches measures from a registration's answer to its event at a follower;
+// an event that comes first counts as 0.
+func (s *benchSite) watches(b *testing.B, writer *benchClient) {
+	c, err := s.dial(1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.close()
+	seen := make(chan time.Time, 1024)
+	status, err := transport.Await[struct {
+		Index uint64 `json:"index"`
+	}](context.Background(), writer.scope.Call("status"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	callback := transport.NewFunc(func(context.Context, *transport.Call) (any, error) {
+		seen <- time.Now()
+		return nil, nil
+	})
+	if _, err := c.scope.Call("watchRoutes", callback, map[string]any{"fromIndex": status.Index}).Await(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	took := make([]time.Duration, 300)
+	began := time.Now()
+	for i := range took {
+		writer.register(b, fmt.Sprint("w", time.Now().UnixNano()), 1, 1)
+		answered := time.Now()
+		took[i] = max(0, (<-seen).Sub(answered))
+	}
+	figures(b, took, time.Since(began))
+}
+
+func rss(b *testing.B, pid int) (bytes int64) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var total, resident int64
+	if _, err := fmt.Sscan(string(text), &total, &resident); err != nil {
+		b.Fatal(err)
+	}
+	return resident * int64(os.Getpagesize())
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 	"unicode/utf8"
 
@@ -68,8 +69,14 @@ func readError(err error) error {
 	if errors.As(err, &closed) {
 		return &closedError{closed}
 	}
-	return err
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+		return errCut
+	}
+	return fmt.Errorf("read: %w", err)
 }
+
+// errCut is the end of a connection without a goodbye.
+var errCut = errors.New("the connection was cut")
 
 func (c *conn) Write(ctx context.Context, messages ...[]byte) error {
 	if ctx.Done() != nil {
@@ -108,8 +115,8 @@ func (c *conn) Close(reason string) error {
 // hangUp cuts the connection; whatever uses it fails.
 func (c *conn) hangUp() { _ = c.wire.Close() }
 
-// KeepAlive pings the peer whenever nothing has moved for a while, and cuts
-// the connection when that goes unanswered. It returns when ctx ends.
+// KeepAlive pings the peer whenever nothing has moved for a while, and fails
+// when that goes unanswered. It returns nil when ctx ends.
 func (c *conn) KeepAlive(ctx context.Context) error {
 	if c.ping <= 0 {
 		return nil
@@ -127,7 +134,6 @@ func (c *conn) KeepAlive(ctx context.Context) error {
 			continue
 		}
 		if err := c.askForLife(ctx); err != nil {
-			c.hangUp()
 			return fmt.Errorf("the peer gave no sign of life for %v: %w", 2*c.ping, err)
 		}
 		timer.Reset(c.ping)

@@ -171,14 +171,21 @@ func (c *linkConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// link connects two sessions over a WebSocket in memory. Nothing passes it any
+// linked is two sessions over a WebSocket in memory. Nothing passes it any
 // more once cut is set.
-func link(t *testing.T, o Options, server transport.Config) (client, served *transport.Session, cut *atomic.Bool, writes *atomic.Int64) {
+type linked struct {
+	client, served *transport.Session
+	cut            atomic.Bool
+	writes         atomic.Int64       // of the client
+	leave          context.CancelFunc // ends the client
+}
+
+func link(t *testing.T, o Options, server transport.Config) *linked {
 	t.Helper()
-	cut, writes = new(atomic.Bool), new(atomic.Int64)
+	l := &linked{}
 	near, far := net.Pipe()
 	listener := &oneListener{conn: make(chan net.Conn, 1), closed: make(chan struct{})}
-	listener.conn <- &linkConn{far, cut, new(atomic.Int64)}
+	listener.conn <- &linkConn{far, &l.cut, new(atomic.Int64)}
 	accepted := make(chan transport.Conn, 1)
 	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := Accept(w, r, o)
@@ -190,23 +197,24 @@ func link(t *testing.T, o Options, server transport.Config) (client, served *tra
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = web.Serve(listener) })
 	o.Client = &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-		return &linkConn{near, cut, writes}, nil
+		return &linkConn{near, &l.cut, &l.writes}, nil
 	}}}
 	c, err := Dial(t.Context(), "ws://memory/rpc", o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, served = transport.NewSession(c, transport.Config{}), transport.NewSession(<-accepted, server)
+	l.client, l.served = transport.NewSession(c, transport.Config{}), transport.NewSession(<-accepted, server)
 	ctx, cancel := context.WithCancel(t.Context())
-	for _, s := range []*transport.Session{client, served} {
-		wg.Go(func() { _ = s.Run(ctx) })
-	}
+	there, leave := context.WithCancel(ctx)
+	l.leave = leave
+	wg.Go(func() { _ = l.client.Run(there) })
+	wg.Go(func() { _ = l.served.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		_ = web.Close()
 		wg.Wait()
 	})
-	return client, served, cut, writes
+	return l
 }
 
 // oneListener accepts one connection.
@@ -230,22 +238,22 @@ func (l *oneListener) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
 
 func TestAPeerThatVanishedIsFoundOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, served, cut, _ := link(t, Options{Ping: 10 * time.Second}, transport.Config{Main: echo()})
+		l := link(t, Options{Ping: 10 * time.Second}, transport.Config{Main: echo()})
 		time.Sleep(time.Hour) // idle, and alive by its pings
-		if got, err := transport.Await[string](t.Context(), client.Main().Call("echo", "alive")); got != "alive" || err != nil {
+		if got, err := transport.Await[string](t.Context(), l.client.Main().Call("echo", "alive")); got != "alive" || err != nil {
 			t.Fatalf("got %q, %v", got, err)
 		}
-		cut.Store(true)
+		l.cut.Store(true)
 		start := time.Now()
-		call := client.Main().Call("echo", "lost")
+		call := l.client.Main().Call("echo", "lost")
 		if _, err := call.Await(t.Context()); !errors.Is(err, transport.ErrBroken) {
 			t.Errorf("got %v", err)
 		}
-		<-served.Done()
+		<-l.served.Done()
 		if took := time.Since(start); took > 40*time.Second {
 			t.Errorf("it took %v to find out", took)
 		}
-		if err := served.Err(); !strings.Contains(err.Error(), "no sign of life") {
+		if err := l.client.Err(); !strings.Contains(err.Error(), "no sign of life for 20s") {
 			t.Errorf("the session ended with %v", err)
 		}
 	})
@@ -253,12 +261,12 @@ func TestAPeerThatVanishedIsFoundOut(t *testing.T) {
 
 func TestABatchIsOneWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, _, _, writes := link(t, Options{}, transport.Config{Main: echo()})
+		l := link(t, Options{}, transport.Config{Main: echo()})
 		synctest.Wait()
-		before := writes.Load()
+		before := l.writes.Load()
 		var calls []*transport.Promise
 		for i := range 100 {
-			calls = append(calls, client.Main().Call("echo", i).Pull())
+			calls = append(calls, l.client.Main().Call("echo", i).Pull())
 		}
 		for i, p := range calls {
 			if got, err := transport.Await[int](t.Context(), p); got != i || err != nil {
@@ -266,7 +274,7 @@ func TestABatchIsOneWrite(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if got := writes.Load() - before; got > 60 {
+		if got := l.writes.Load() - before; got > 60 {
 			t.Errorf("300 messages left in %d writes", got)
 		}
 	})
@@ -277,8 +285,8 @@ func TestAnExpiredWaitLeavesTheConnection(t *testing.T) {
 		slow := transport.NewTarget(map[string]transport.Method{
 			"slow": func(context.Context, *transport.Call) (any, error) { time.Sleep(time.Minute); return "done", nil },
 		})
-		client, _, _, _ := link(t, Options{}, transport.Config{Main: slow})
-		p := client.Main().Call("slow")
+		l := link(t, Options{}, transport.Config{Main: slow})
+		p := l.client.Main().Call("slow")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := p.Await(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -296,13 +304,13 @@ func TestAGoodbyeIsUnderstood(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		client, served, _, _ := link(t, Options{}, transport.Config{})
+		l := link(t, Options{}, transport.Config{})
 		synctest.Wait()
 		start := time.Now()
-		client.Stop(nil)
-		<-client.Done()
-		<-served.Done()
-		if err := served.Err(); !errors.Is(err, io.EOF) || time.Since(start) != 0 {
+		l.leave()
+		<-l.client.Done()
+		<-l.served.Done()
+		if err := l.served.Err(); !errors.Is(err, io.EOF) || time.Since(start) != 0 {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 	})
