@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log"
 	"maps"
@@ -104,7 +103,10 @@ func (m *members) join(addresses []string) error {
 
 // stop tells the others that this node goes on purpose, and stops gossiping.
 func (m *members) stop() error {
-	return errors.Join(m.list.Leave(leaveTimeout), m.list.Shutdown())
+	if err := m.list.Leave(leaveTimeout); err != nil {
+		m.log.log.Debug("gossip: not all nodes were told", "err", err) // they will see it fail
+	}
+	return m.list.Shutdown()
 }
 
 func (m *members) setMember(member bool) { m.announce(func(s *meta) { s.Member = member }) }
@@ -240,6 +242,7 @@ func (m *members) NotifyAlive(other *memberlist.Node) error {
 const (
 	joinInterval     = 250 * time.Millisecond // also of looking for nodes to remember
 	rejoinInterval   = 2 * time.Second
+	patienceToJoin   = 3 * time.Second
 	complainInterval = 30 * time.Second
 )
 
@@ -249,7 +252,8 @@ const (
 // missed by the others, and must find them by itself.
 func (n *Node) keepJoined(ctx context.Context, first []string) {
 	joined := len(first) == 0
-	var rejoin, complain time.Time
+	var rejoin time.Time
+	complain := time.Now().Add(patienceToJoin) // the others may be starting, too
 	for {
 		now := time.Now()
 		if !joined {
