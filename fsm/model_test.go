@@ -181,7 +181,9 @@ func (m *model) putPeer(p PutPeer) Outcome {
 		return Outcome{Code: NotFound}
 	}
 	m.configs[p.Peer.ID] = p.Peer
-	m.held[p.Peer.ID] = m.held[p.Peer.ID]
+	if _, known := m.held[p.Peer.ID]; !known {
+		m.held[p.Peer.ID] = Held{}
+	}
 	m.version++
 	return Outcome{}
 }
