@@ -24,21 +24,29 @@ gateway: cluster-tests/js/node_modules ## start a GraphQL gateway and two sample
 	node cluster-tests/js/try.mjs
 
 .PHONY: test
-test: node cluster-tests/js/node_modules transport/interop/node_modules ## all tests, the black-box ones with real processes included
-	$(GO) test -race -shuffle=on $$($(GO) list ./... | grep -v /cluster-tests)
+test: node cluster-tests/js/node_modules transport/interop/node_modules ## all tests at full length, the black-box ones with real processes included
+	$(GO) test -shuffle=on $$($(GO) list ./... | grep -v /cluster-tests)
 	$(GO) test -count=1 -timeout 20m ./cluster-tests/...
 
 .PHONY: check
-check: ## format, modules, vet, staticcheck, race tests, architecture
+check: node transport/interop/node_modules ## format, modules, vet, staticcheck, architecture, and the tests with the race detector
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
-	$(GO) test -race -shuffle=on $$($(GO) list ./... | grep -v /cluster-tests)
+	$(GO) test -race -short -shuffle=on $$($(GO) list ./... | grep -v /cluster-tests)
 
 .PHONY: bench
-bench: build ## the figures of the product: registrations, table, reads, failover
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./fsm ./transport/... ./node ./cluster-tests
+bench: build cluster-tests/js/node_modules ## the figures of the product: registrations, reads, watch, memory, failover, table
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/catalyst
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./node ./cluster-tests
+	$(GO) test -run '^$$' -bench . -timeout 30m ./fsm ./transport/...
+
+.PHONY: fuzz
+fuzz: ## fuzz every decoder for a minute each
+	@for target in $$(grep -rlE '^func Fuzz' --include=*_test.go . | xargs -n1 dirname | sort -u); do \
+		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' $$target/*_test.go | cut -c6-); do \
+			$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime 60s $$target || exit 1; done; done
 
 .PHONY: fmt
 fmt: ## format
