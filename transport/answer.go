@@ -9,9 +9,9 @@ type answer struct {
 	cell
 	session  *Session
 	refs     atomic.Int32
-	weight   int      // what it is charged to its session
-	ops      []func() // calls that wait; guarded by cell.mu
-	flushing bool     // the outcome is there and ops are on their way
+	weight   atomic.Int64 // what it is charged to its session
+	ops      []func()     // calls that wait; guarded by cell.mu
+	flushing bool         // the outcome is there and ops are on their way
 }
 
 func (s *Session) newAnswer() *answer {
@@ -52,7 +52,9 @@ func (a *answer) resolve(value any, held []releaser, err error) {
 		}
 		a.mu.Lock()
 	}
-	a.settleLocked(value, held, err)
+	a.set, a.held = true, held
+	a.mu.Unlock()
+	a.announce()
 	if a.refs.Load() == 0 {
 		a.empty()
 	}

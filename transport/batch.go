@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 )
 
 // Batch is a session in one HTTP request: calls are gathered, Send carries
@@ -18,6 +19,7 @@ type Batch struct {
 	conn    *batchConn
 	url     string
 	client  *http.Client
+	sent    atomic.Bool
 }
 
 // NewBatch returns an empty batch. client may be nil for http.DefaultClient.
@@ -36,6 +38,9 @@ func (b *Batch) Main() *Stub { return b.session.Main() }
 // which nothing was pipelined, and of those that were pulled; Await of these
 // returns at once afterwards. The error is that of the request as a whole.
 func (b *Batch) Send(ctx context.Context) error {
+	if b.sent.Swap(true) {
+		return fmt.Errorf("send batch to %s: it was sent before", b.url)
+	}
 	b.session.askForLeaves()
 	err := b.exchange(ctx)
 	if err != nil {

@@ -19,7 +19,8 @@ type Call struct {
 // Len is the number of arguments.
 func (c *Call) Len() int { return len(c.in.args) }
 
-// Arg is an argument as value.go lists, or Undefined{} when there is none at i.
+// Arg is an argument, of a type that the package comment lists, or Undefined{}
+// when there is none at i.
 func (c *Call) Arg(i int) any {
 	if i < 0 || i >= len(c.in.args) {
 		return Undefined{}

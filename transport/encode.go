@@ -294,9 +294,9 @@ func (e *encoder) marshaler(m encoding.TextMarshaler) error {
 	return nil
 }
 
-// outcome writes what a method returned, whose own code may run for that: a
-// panic of it must not end the process.
-func (e *encoder) outcome(write func() error) (err error) {
+// guarded writes an application's value, whose own code may run for that: a
+// panic of it is an error.
+func (e *encoder) guarded(write func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &Error{Message: "internal error", Props: map[string]any{"code": "internal"}}

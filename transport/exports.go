@@ -168,91 +168,36 @@ func (s *Session) discard(m *message) {
 	m.free()
 }
 
-// sendCall pushes a call, or a read when in is nil, of path in i.
-func (s *Session) sendCall(i *imported, path []any, in *payload) ref {
-	defer in.release()
-	return s.push(i, func(e *encoder) error {
-		e.raw(`["push",["pipeline",`)
-		e.integer(i.id)
-		e.raw(",")
-		if err := e.path(path); err != nil {
-			return err
-		}
-		if in != nil {
-			e.raw(",")
-			if err := e.elements(in.args); err != nil {
-				return err
-			}
-		}
-		e.raw("]]")
-		return nil
-	}, func() ref {
-		r, _ := i.callValue(path, in)
-		return r
-	})
+// A session is the scope of the messages that it receives.
+
+func (s *Session) lookup(id int64) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x := s.exports[id]; x != nil {
+		return x.ref, nil
+	}
+	return nil, s.unknown(id)
 }
 
-// sendMap pushes a map over what lies at path in i.
-func (s *Session) sendMap(i *imported, path []any, m *mapping) ref {
-	defer m.release()
-	return s.push(i, func(e *encoder) error {
-		e.raw(`["push",["remap",`)
-		e.integer(i.id)
-		e.raw(",")
-		if err := e.path(path); err != nil {
-			return err
-		}
-		e.raw(",[")
-		for n, c := range m.captures {
-			if n > 0 {
-				e.raw(",")
-			}
-			if err := e.table.stub(e, c.ref); err != nil {
-				return err
-			}
-		}
-		e.raw("],[")
-		for n, instruction := range m.instructions {
-			if n > 0 {
-				e.raw(",")
-			}
-			e.buf = append(e.buf, instruction...)
-		}
-		e.raw("]]]")
-		return nil
-	}, func() ref { return i.remap(path, m) })
+func (s *Session) importStub(id int64) (ref, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.imported(id, false)
 }
 
-// push sends a message that asks i's side for something and returns the
-// outcome to come. When i was resolved meanwhile, there is a local way.
-func (s *Session) push(i *imported, write func(*encoder) error, local func() ref) ref {
-	if !s.hold(i) {
-		if _, _, ok := i.outcome(); ok {
-			return local()
-		}
-		if err := s.Err(); err != nil {
-			return s.rejected(err)
-		}
-		return s.rejected(errReleased)
+func (s *Session) importPromise(id int64) (ref, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.imported(id, true)
+}
+
+func (s *Session) imported(id int64, promise bool) (ref, error) {
+	if s.ended {
+		return nil, s.err
 	}
-	m := s.newMessage()
-	m.held = append(m.held, i)
-	if err := write(&m.encoder); err != nil {
-		s.discard(m)
-		return s.rejected(err)
-	}
-	result := &imported{session: s, promise: true, refs: 1, remote: 1}
-	err := s.send(m, func() error {
-		if len(s.imports) >= s.limits.Imports {
-			return overloaded("%d calls and objects are open in this session: await or release some", len(s.imports))
-		}
-		result.id = s.nextPush
-		s.nextPush++
-		s.imports[result.id] = result
-		return nil
-	})
+	i, err := s.importLocked(id, promise)
 	if err != nil {
-		return s.rejected(err)
+		return nil, err
 	}
-	return result
+	return i, nil
 }

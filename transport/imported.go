@@ -231,8 +231,9 @@ func (s *Session) resolveImport(i *imported, p *payload) {
 	})
 }
 
+// settleImport gives an entry its outcome and takes it out of the table.
 func (s *Session) settleImport(i *imported, value any, held []releaser, err error) {
-	if !i.settle(value, held, err) {
+	if !i.put(value, held, err) {
 		for _, h := range held {
 			h.Release()
 		}
@@ -241,6 +242,7 @@ func (s *Session) settleImport(i *imported, value any, held []releaser, err erro
 	abandoned := i.refs == 0
 	s.dropLocked(i)
 	s.mu.Unlock()
+	i.announce()
 	if abandoned {
 		i.disown()
 	}

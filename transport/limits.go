@@ -62,13 +62,16 @@ func (l Limits) withDefaults() Limits {
 
 // Validate refuses negative limits; zero means the default.
 func (l Limits) Validate() error {
-	for name, value := range map[string]int{ // one wrong field is as good as another
-		"MessageBytes": l.MessageBytes, "Depth": l.Depth, "BigIntDigits": l.BigIntDigits,
-		"Calls": l.Calls, "CallBytes": l.CallBytes, "Exports": l.Exports, "HeldBytes": l.HeldBytes, "Imports": l.Imports,
-		"BufferedBytes": l.BufferedBytes, "MapCalls": l.MapCalls,
+	for _, field := range []struct {
+		name  string
+		value int
+	}{
+		{"MessageBytes", l.MessageBytes}, {"Depth", l.Depth}, {"BigIntDigits", l.BigIntDigits},
+		{"Calls", l.Calls}, {"CallBytes", l.CallBytes}, {"Exports", l.Exports}, {"HeldBytes", l.HeldBytes},
+		{"Imports", l.Imports}, {"BufferedBytes", l.BufferedBytes}, {"MapCalls", l.MapCalls},
 	} {
-		if value < 0 {
-			return fmt.Errorf("limit %s is %d: want 0 for the default, or more", name, value)
+		if field.value < 0 {
+			return fmt.Errorf("limit %s is %d: want 0 for the default, or more", field.name, field.value)
 		}
 	}
 	return nil

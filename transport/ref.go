@@ -75,29 +75,40 @@ func (c *cell) whenSettled(f func()) {
 	f()
 }
 
-// settle sets the outcome, unless it is set. It reports whether it did.
-func (c *cell) settle(value any, held []releaser, err error) bool {
+// put sets the outcome, unless it is set. It reports whether it did. Those who
+// wait learn of it by announce.
+func (c *cell) put(value any, held []releaser, err error) bool {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.set {
-		c.mu.Unlock()
 		return false
 	}
-	c.settleLocked(value, held, err)
+	c.set, c.value, c.held, c.err = true, value, held, err
 	return true
 }
 
-// settleLocked sets the outcome of a locked cell, and unlocks it.
-func (c *cell) settleLocked(value any, held []releaser, err error) {
-	c.set, c.value, c.held, c.err = true, value, held, err
+// announce tells those who wait that the outcome is there.
+func (c *cell) announce() {
+	c.mu.Lock()
 	then := c.then
 	c.then = nil
 	if c.done != nil {
 		close(c.done)
+		c.done = nil
 	}
 	c.mu.Unlock()
 	for _, f := range then {
 		f()
 	}
+}
+
+// settle puts the outcome and announces it.
+func (c *cell) settle(value any, held []releaser, err error) bool {
+	if !c.put(value, held, err) {
+		return false
+	}
+	c.announce()
+	return true
 }
 
 // empty releases what the value refers to.

@@ -310,3 +310,23 @@ func TestNothingIsLeftAfterManyCalls(t *testing.T) {
 		}
 	})
 }
+
+func TestAValueThatContainsItselfHarmsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		loop := map[string]any{}
+		loop["a"], loop["b"] = loop, []any{loop}
+		type node struct{ Next, Other *node }
+		ring := &node{}
+		ring.Next, ring.Other = ring, ring
+		client, server := pair(t, Config{}, Config{Main: NewTarget(map[string]Method{
+			"loop": func(context.Context, *Call) (any, error) { return loop, nil },
+			"ring": func(context.Context, *Call) (any, error) { return ring, nil },
+		})})
+		for _, name := range []string{"loop", "ring"} {
+			if _, err := client.Main().Call(name).Await(t.Context()); err == nil || err.Error() != errTooDeep.Message {
+				t.Errorf("%s: got %v", name, err)
+			}
+		}
+		expectEmpty(t, client, server)
+	})
+}

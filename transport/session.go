@@ -4,13 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"slices"
 	"sync"
-	"time"
 )
 
 // Config is what a session is made with.
@@ -21,6 +18,9 @@ type Config struct {
 	// Log gets what no caller can be told: a method that panicked. nil discards.
 	Log *slog.Logger
 }
+
+// Validate says what cannot be meant.
+func (c Config) Validate() error { return c.Limits.Validate() }
 
 // Session is one side of a conversation. Its methods, and those of all that
 // it hands out, may be used by any goroutine.
@@ -238,140 +238,4 @@ func (i *imported) end(err error) {
 	for _, f := range onBroken {
 		f(err)
 	}
-}
-
-// admit lets a call in, or says that there are too many.
-func (s *Session) admit(b *binding, size int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.enterLocked(size); err != nil {
-		return err
-	}
-	s.owed++
-	b.refs++
-	s.work.Add(1)
-	return nil
-}
-
-// enterLocked counts a call that takes up size bytes until leave.
-func (s *Session) enterLocked(size int) error {
-	switch {
-	case s.ended:
-		return s.err
-	case s.calls >= s.limits.Calls:
-		return overloaded("more than %d calls at once in this session: wait for answers", s.limits.Calls)
-	case s.callBytes+size > s.limits.CallBytes && s.calls > 0:
-		return overloaded("more than %d bytes of calls at once in this session: wait for answers", s.limits.CallBytes)
-	}
-	s.calls++
-	s.callBytes += size
-	return nil
-}
-
-func (s *Session) enter(size int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.enterLocked(size)
-}
-
-// leave makes room for another call, before the peer learns that it may send
-// one.
-func (s *Session) leave(size int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls--
-	s.callBytes -= size
-}
-
-// charge counts a result that the peer makes this side hold, until its answer
-// is released.
-func (s *Session) charge(a *answer, v any) {
-	w := weight(v)
-	if w < lightWeight {
-		return
-	}
-	s.mu.Lock()
-	a.weight = w
-	s.heldBytes += w
-	over := s.heldBytes > s.limits.HeldBytes && s.heldBytes > w
-	s.mu.Unlock()
-	if over {
-		s.end(violation("results of more than %d bytes are held: release some", s.limits.HeldBytes), true)
-	}
-}
-
-func (s *Session) discharge(a *answer) {
-	if a.weight == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.heldBytes -= a.weight
-}
-
-// finished undoes the rest of admit.
-func (s *Session) finished(b *binding) {
-	b.release()
-	s.settled()
-	s.work.Done()
-}
-
-// settled takes one from what is owed.
-func (s *Session) settled() {
-	s.mu.Lock()
-	s.owed--
-	idle := s.idleLocked()
-	s.mu.Unlock()
-	if idle != nil {
-		idle()
-	}
-}
-
-// idleLocked gives what is to run when the session has nothing left to do.
-func (s *Session) idleLocked() func() {
-	if s.owed == 0 {
-		return s.idle
-	}
-	return nil
-}
-
-// flushTime bounds how long an ended session goes on writing what it had to
-// say, its abort above all.
-const flushTime = 5 * time.Second
-
-// write hands messages to the connection, as many at once as there are, until
-// the session has ended and there are none. Then it closes the connection.
-func (s *Session) write() {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	late := time.AfterFunc(math.MaxInt64, cancel)
-	defer late.Stop()
-	defer context.AfterFunc(s.ctx, func() { late.Reset(flushTime) })()
-	var batch outbox
-	for {
-		s.mu.Lock()
-		ended := s.ended
-		batch, s.out = s.out, batch.emptied()
-		s.mu.Unlock()
-		if len(batch.messages) > 0 {
-			if err := s.conn.Write(ctx, batch.slices()...); err != nil {
-				s.end(fmt.Errorf("send: %w", err), false)
-				break
-			}
-			continue
-		}
-		if ended {
-			break
-		}
-		<-s.wake
-	}
-	_ = s.conn.Close(closeReason(s.Err())) // the session has its own error
-}
-
-func closeReason(err error) string {
-	var b *brokenError
-	if errors.As(err, &b) {
-		return b.cause.Error()
-	}
-	return ""
 }

@@ -13,8 +13,9 @@ type Stub struct {
 }
 
 // Call calls a method; "" calls the stub itself, a function. It sends one
-// message and never waits for the answer. Arguments are what value.go lists;
-// what fails at once is in the Promise.
+// message and never waits for the answer. What may be an argument, the package
+// comment lists; what fails at once is in the Promise. Stubs and promises among
+// the arguments stay the caller's.
 func (s *Stub) Call(method string, args ...any) *Promise {
 	return s.start(methodPath(nil, method), &payload{args: args, borrowed: true})
 }

@@ -13,6 +13,31 @@
 // grow has a bound (Limits); Session.Run owns every goroutine it starts and
 // joins them before it returns. The package knows no sockets: see transport/ws
 // for WebSocket, BatchHandler and NewBatch for HTTP, Pipe for memory.
+//
+// # Values
+//
+// What crosses the wire, and as what it arrives:
+//
+//	Go value sent                         Go value received
+//	nil                                   nil (null)
+//	Undefined{}                           Undefined{}
+//	bool                                  bool
+//	any integer or float                  float64, with infinities and NaN
+//	string kinds                          string
+//	time.Time                             time.Time in UTC, to the millisecond
+//	[]byte                                []byte
+//	Bytes                                 Bytes, or []byte for a Uint8Array
+//	*big.Int                              *big.Int
+//	slices, arrays                        []any
+//	maps with string keys                 map[string]any
+//	structs, by their json tags           map[string]any
+//	encoding.TextMarshaler                string
+//	error                                 *Error
+//	*Target, *Stub                        *Stub
+//	*Promise                              what it resolves to
+//
+// The zero time.Time stands for JavaScript's invalid date. Integers beyond
+// 2^53 lose precision on arrival, as they do in JavaScript: use *big.Int.
 package transport
 
 import "context"

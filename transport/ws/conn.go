@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -16,11 +17,12 @@ import (
 // conn is a transport.Conn. No context reaches the library's Read and Write:
 // one that ends there closes the connection without a word.
 type conn struct {
-	ws   *websocket.Conn
-	wire *wire
-	ping time.Duration
-	in   bytes.Buffer
-	stop func() bool // of the first Read's ctx, which all Reads share
+	ws     *websocket.Conn
+	wire   *wire
+	ping   time.Duration
+	in     bytes.Buffer
+	binary atomic.Bool // the peer sent a message that is not text
+	stop   func() bool // of the first Read's ctx, which all Reads share
 }
 
 func newConn(ws *websocket.Conn, wire *wire, o Options) *conn {
@@ -37,7 +39,8 @@ func (c *conn) Read(ctx context.Context) ([]byte, error) {
 		return nil, readError(err)
 	}
 	if kind != websocket.MessageText {
-		return nil, errors.New("the peer sent a binary message")
+		c.binary.Store(true)
+		return nil, errBinary
 	}
 	c.in.Reset()
 	if c.in.Cap() > keptBuffer {
@@ -75,6 +78,8 @@ func readError(err error) error {
 	return fmt.Errorf("read: %w", err)
 }
 
+var errBinary = errors.New("a message is text, not binary")
+
 // errCut is the end of a connection without a goodbye.
 var errCut = errors.New("the connection was cut")
 
@@ -85,7 +90,8 @@ func (c *conn) Write(ctx context.Context, messages ...[]byte) error {
 	c.wire.cork()
 	for _, m := range messages {
 		if err := c.ws.Write(context.Background(), websocket.MessageText, m); err != nil {
-			return errors.Join(err, c.wire.uncork())
+			_ = c.wire.uncork() // has the same error, or comes too late
+			return err
 		}
 	}
 	return c.wire.uncork()
@@ -102,7 +108,10 @@ const sessionFailed = websocket.StatusCode(3000)
 // close frame holds.
 func (c *conn) Close(reason string) error {
 	code := websocket.StatusNormalClosure
-	if reason != "" {
+	switch {
+	case c.binary.Load():
+		code, reason = websocket.StatusUnsupportedData, errBinary.Error()
+	case reason != "":
 		code = sessionFailed
 	}
 	for len(reason) > 123 || !utf8.ValidString(reason) {

@@ -18,19 +18,26 @@ type wire struct {
 	in   []byte // read and not yet taken; the reader's alone
 	room []byte
 
-	mu     sync.Mutex
-	corked bool
-	out    []byte
+	mu      sync.Mutex
+	idle    sync.Cond // sending became false
+	out     []byte    // to be sent
+	spare   []byte    // the buffer that out had before
+	corked  bool      // someone will uncork, and send
+	sending bool      // someone sends, outside mu
+	err     error     // why nothing can be sent any more
 }
 
 const (
 	readRoom = 32 << 10 // bytes asked of the network at once
-	gather   = 64 << 10 // bytes gathered at most before they are written
-	stride   = 1 << 20  // bytes of one write, so that progress shows
+	gather   = 64 << 10 // bytes gathered at most before they are sent
+	stride   = 1 << 20  // bytes of one system call, so that progress shows
+	control  = 256      // bytes that a control frame has at most, also inside TLS
 )
 
 func newWire(c net.Conn) *wire {
-	return &wire{Conn: c, room: make([]byte, readRoom), start: time.Now()}
+	w := &wire{Conn: c, room: make([]byte, readRoom), start: time.Now()}
+	w.idle.L = &w.mu
+	return w
 }
 
 // silence is how long nothing has moved either way.
@@ -64,17 +71,19 @@ func (w *wire) receive(p []byte) (int, error) {
 	return n, err
 }
 
+// Write keeps the order of its calls. A control frame, which the reading
+// goroutine writes, does not wait for the network while someone else sends:
+// a reader that waited for a peer that waits for its reader would wait forever.
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.corked {
-		return len(p), w.send(p)
-	}
 	w.out = append(w.out, p...)
-	if len(w.out) >= gather {
-		return len(p), w.flush()
+	switch {
+	case len(p) <= control && (w.corked || w.sending):
+	case !w.corked || len(w.out) >= gather:
+		w.flush()
 	}
-	return len(p), nil
+	return len(p), w.err
 }
 
 func (w *wire) cork() {
@@ -87,13 +96,30 @@ func (w *wire) uncork() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.corked = false
-	return w.flush()
+	w.flush()
+	return w.err
 }
 
-func (w *wire) flush() error {
-	out := w.out
-	w.out = w.out[:0]
-	return w.send(out)
+// flush sends what is there, and what is added meanwhile. It is called with mu
+// held, and lets go of it while it sends.
+func (w *wire) flush() {
+	for w.sending {
+		w.idle.Wait()
+	}
+	for len(w.out) > 0 && w.err == nil {
+		out := w.out
+		w.out, w.spare = w.spare[:0], nil
+		w.sending = true
+		w.mu.Unlock()
+		err := w.send(out)
+		w.mu.Lock()
+		w.sending = false
+		w.err = err
+		if cap(out) <= keptBuffer {
+			w.spare = out
+		}
+	}
+	w.idle.Broadcast()
 }
 
 func (w *wire) send(p []byte) error {

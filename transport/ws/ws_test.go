@@ -151,8 +151,8 @@ func TestBinaryMessagesAreRefused(t *testing.T) {
 	if err := c.Write(t.Context(), websocket.MessageBinary, []byte(`["push",1]`)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := c.Read(t.Context()); websocket.CloseStatus(err) != 3000 {
-		t.Errorf("got %v, want a close with code 3000", err)
+	if _, _, err := c.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusUnsupportedData {
+		t.Errorf("got %v, want a close with code 1003", err)
 	}
 }
 
