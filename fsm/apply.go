@@ -9,9 +9,8 @@ import (
 // Apply returns the table, and the base is never written to.
 type edit struct {
 	Table
-	own   *owner
-	now   int64 // ms, of the command under way
-	paths map[string][]string
+	own *owner
+	now int64 // ms, of the command under way
 }
 
 // Apply carries out the commands in order and returns the table they lead to,
@@ -63,8 +62,7 @@ func (e *edit) command(c *Command) Outcome {
 		return outcome
 	}
 	outcome := e.op(c.Op)
-	r := &request{id: strings.Clone(c.RequestID), at: c.At, outcome: outcome}
-	e.memory.remember(e.own, r, e.bounds().outcomes)
+	e.memory.remember(e.own, request{id: c.RequestID, at: c.At, outcome: outcome}, e.bounds().outcomes)
 	return outcome
 }
 
@@ -98,7 +96,7 @@ func (f Found) apply(e *edit) Outcome {
 	}
 	e.site, e.as, e.epoch = strings.Clone(f.Site), f.AS, strings.Clone(f.Epoch)
 	e.path = []string{e.site}
-	e.record(nil, false)
+	e.note("", false)
 	return e.done(e.site, true)
 }
 
@@ -107,34 +105,32 @@ func (p Put) apply(e *edit) Outcome {
 	if err != nil {
 		return e.refuse(Invalid, "", err.Error())
 	}
-	r := &Route{Site: e.site, Path: e.path}
-	r.compact(service)
-	old := e.Local(r.id)
-	exists := old != nil
+	r := Route{Service: service}
+	id := service.ID()
+	old, exists := e.local.get(id)
 	switch {
-	case exists && old.Service.Equal(service):
-		return e.done(old.id, false)
+	case exists && r.definedAs(old):
+		return e.done(id, false)
 	case exists && p.Mode == Create:
-		return e.refuse(Conflict, r.id, fmt.Sprintf("%s is already registered with another definition; update it, or remove it first", r.id))
+		return e.refuse(Conflict, id, fmt.Sprintf("%s is already registered with another definition; update it, or remove it first", id))
 	case !exists && p.Mode == Update:
-		return e.refuse(NotFound, r.id, fmt.Sprintf("%s is not registered; create it first", r.id))
+		return e.refuse(NotFound, id, fmt.Sprintf("%s is not registered; create it first", id))
 	case !exists && e.full():
-		return e.refuse(TooLarge, r.id, e.fullMessage())
+		return e.refuse(TooLarge, id, e.fullMessage())
 	}
-	e.stamp(r, old)
-	e.local.put(e.own, key(r), byID(r.id))
-	return e.done(r.id, true)
+	e.local.put(e.own, e.stamp(&r, old))
+	return e.done(id, true)
 }
 
 func (d Delete) apply(e *edit) Outcome {
 	id := NormalID(d.ID)
-	old := e.Local(id)
-	if old == nil {
+	old, exists := e.local.get(id)
+	if !exists {
 		return e.refuse(NotFound, shorten(id), fmt.Sprintf("%s is not registered at this site", quote(id)))
 	}
-	e.local.remove(e.own, byID(id))
-	e.record(old, true)
-	return e.done(old.id, true)
+	e.local.remove(e.own, id)
+	e.note(old, true)
+	return e.done(old.id(), true)
 }
 
 // shorten keeps what a client sent from filling the memory of outcomes.
@@ -148,12 +144,24 @@ func (e *edit) fullMessage() string {
 	return fmt.Sprintf("the table holds %d routes, the most it may; remove some first", e.bounds().routes)
 }
 
-// stamp gives a route its times and its number in the history.
-func (e *edit) stamp(r, old *Route) {
-	r.ModifiedAt = e.now
-	r.ModifiedIndex = e.record(r, false)
+// stamp gives a route its times and its number, notes the change, and packs
+// the route. old is what it replaces, or empty.
+func (e *edit) stamp(r *Route, old record) record {
+	r.ModifiedAt, r.ModifiedIndex = e.now, e.version+1
 	r.CreatedAt, r.CreatedIndex = r.ModifiedAt, r.ModifiedIndex
-	if old != nil {
-		r.CreatedAt, r.CreatedIndex = old.CreatedAt, old.CreatedIndex
+	if old != "" {
+		h := old.head()
+		r.CreatedAt, r.CreatedIndex = h.createdAt, h.createdIndex
 	}
+	var room [512]byte
+	packed := record(r.pack(room[:0]))
+	e.note(packed, false)
+	return packed
+}
+
+// definedAs tells whether a route says the same as an earlier state of it.
+func (r *Route) definedAs(old record) bool {
+	var room [512]byte
+	h := old.head()
+	return h.stale == r.Stale && h.definition == string(r.packDefinition(room[:0]))
 }

@@ -17,7 +17,7 @@ type Change struct {
 // change is a Change in the history; its number is its index. A change of
 // something else than a route has none.
 type change struct {
-	route   *Route
+	record  record
 	deleted bool
 }
 
@@ -31,7 +31,7 @@ func (t *Table) Changes(since uint64) (iter.Seq[Change], bool) {
 	history := t.history
 	return func(yield func(Change) bool) {
 		for index, c := range history.from(since + 1) {
-			if c.route != nil && !yield(Change{Index: index, Route: c.route, Deleted: c.deleted}) {
+			if c.record != "" && !yield(Change{Index: index, Route: t.route(c.record), Deleted: c.deleted}) {
 				return
 			}
 		}
@@ -46,15 +46,15 @@ func (t *Table) oldest() uint64 {
 	return t.history.first
 }
 
-// record counts a change and returns its number.
-func (e *edit) record(r *Route, deleted bool) uint64 {
+// note counts a change and keeps it; of something else than a route, without
+// a record.
+func (e *edit) note(r record, deleted bool) {
 	if e.history.next == 0 {
 		e.history = startingAt[change](1)
 	}
-	e.history.append(change{route: r, deleted: deleted})
+	e.history.append(change{record: r, deleted: deleted})
 	if e.history.len() > e.bounds().changes {
 		e.history.drop()
 	}
 	e.version++
-	return e.version
 }

@@ -41,7 +41,7 @@ func (h HoldBack) apply(e *edit) Outcome {
 	} else {
 		e.heldBack = slices.Delete(next, at, at+1)
 	}
-	e.record(nil, false)
+	e.note("", false)
 	return e.done(id, true)
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unique"
 )
 
 // MaxPath is how many sites an announced path may cross.
@@ -98,10 +97,7 @@ func (in *intake) add(a *LearnedRoute) {
 		in.withdraw(id, a.Site)
 		return
 	}
-	r := &Route{Site: unique.Make(a.Site).Value(), Peer: in.peer.id, PeerVersion: a.Version}
-	r.Path = in.sharedPath(a.Path)
-	r.compact(service)
-	in.announce(r)
+	in.announce(&Route{Service: service, Site: a.Site, Peer: in.peer.id, Path: a.Path, PeerVersion: a.Version})
 }
 
 // pathOK wants known-good names with the origin last.
@@ -113,10 +109,9 @@ func pathOK(path []string, site string) bool {
 }
 
 func (in *intake) announce(r *Route) {
-	old := in.Path(r.id, r.Site, r.Peer)
-	exists := old != nil
+	old, exists := in.learned.get(pathKey(r.ID(), r.Site, r.Peer))
 	switch {
-	case exists && old.sameAs(r):
+	case exists && r.definedAs(old):
 		return
 	case !exists && (in.full() || in.peer.held.Routes >= in.peer.limit()):
 		in.refused++
@@ -137,15 +132,15 @@ func (p *peer) limit() int {
 	return MaxRoutes
 }
 
-func (in *intake) unstale(old *Route) {
-	if old.Stale {
+func (in *intake) unstale(old record) {
+	if old.head().stale {
 		in.peer.held.Stale--
 	}
 }
 
 func (in *intake) withdraw(id, site string) {
 	id = NormalID(id)
-	if old := in.Path(id, site, in.peer.id); old != nil {
+	if old, exists := in.learned.get(pathKey(id, site, in.peer.id)); exists {
 		in.removeLearned(old)
 		in.peer.held.Routes--
 		in.unstale(old)
@@ -170,18 +165,18 @@ func (in *intake) sweep(confirm bool) {
 
 // stale collects the routes of a peer that are, or are not, stale; collected
 // first, as the trees change under the walk.
-func (e *edit) stale(peer string, is bool) []*Route {
-	var routes []*Route
-	for r := range e.Learned(peer) {
-		if r.Stale == is {
-			routes = append(routes, r)
+func (e *edit) stale(peer string, is bool) []record {
+	var records []record
+	for r := range e.announcedBy(peer) {
+		if r.head().stale == is {
+			records = append(records, r)
 		}
 	}
-	return routes
+	return records
 }
 
 func (m MarkStale) apply(e *edit) Outcome {
-	p, _ := e.peers.get(peerByID(m.Peer))
+	p, _ := e.peers.get(m.Peer)
 	if p == nil {
 		return e.done(strings.Clone(shorten(m.Peer)), false)
 	}
@@ -196,7 +191,7 @@ func (m MarkStale) apply(e *edit) Outcome {
 }
 
 func (w Withdraw) apply(e *edit) Outcome {
-	p, _ := e.peers.get(peerByID(w.Peer))
+	p, _ := e.peers.get(w.Peer)
 	if p == nil {
 		return e.done(strings.Clone(shorten(w.Peer)), false)
 	}
@@ -208,7 +203,7 @@ func (w Withdraw) apply(e *edit) Outcome {
 // withdrawAll drops the peer's routes and its position; a configured peer
 // keeps its fence.
 func (e *edit) withdrawAll(p peer) {
-	for _, r := range slices.Collect(e.Learned(p.id)) {
+	for _, r := range slices.Collect(e.announcedBy(p.id)) {
 		e.removeLearned(r)
 	}
 	p.held = Held{Epoch: p.held.Epoch, Term: p.held.Term}
@@ -219,37 +214,22 @@ func (e *edit) withdrawAll(p peer) {
 }
 
 // mark changes nothing of a route but whether it is stale.
-func (e *edit) mark(old *Route, stale bool) {
-	r := *old
+func (e *edit) mark(old record, stale bool) {
+	r := e.route(old)
 	r.Stale = stale
-	e.replace(&r, old)
+	e.replace(r, old)
 }
 
-func (e *edit) replace(r, old *Route) {
-	e.stamp(r, old)
-	e.learned.put(e.own, key(r), byPath(r.id, r.Site, r.Peer))
-	e.byPeer.put(e.own, r, byPeer(r.Peer, r.Site, r.id))
+func (e *edit) replace(r *Route, old record) {
+	e.learned.put(e.own, e.stamp(r, old))
+	if old == "" {
+		e.byPeer.put(e.own, announced(r.Peer, r.Site, r.ID()))
+	}
 }
 
-func (e *edit) removeLearned(r *Route) {
-	e.learned.remove(e.own, byPath(r.id, r.Site, r.Peer))
-	e.byPeer.remove(e.own, byPeer(r.Peer, r.Site, r.id))
-	e.record(r, true)
-}
-
-// sharedPath keeps one copy of a path for all routes of a batch.
-func (e *edit) sharedPath(path []string) []string {
-	key := strings.Join(path, " ")
-	if own, ok := e.paths[key]; ok {
-		return own
-	}
-	own := make([]string, len(path))
-	for i, s := range path {
-		own[i] = unique.Make(s).Value()
-	}
-	if e.paths == nil {
-		e.paths = make(map[string][]string)
-	}
-	e.paths[key] = own
-	return own
+func (e *edit) removeLearned(r record) {
+	h := r.head()
+	e.learned.remove(e.own, r.key())
+	e.byPeer.remove(e.own, announced(h.peer, h.site, h.id).key())
+	e.note(r, true)
 }

@@ -9,7 +9,7 @@ import (
 func TestTheBestPathIsTheSameEverywhere(t *testing.T) {
 	s := begin(t)
 	learn := func(peer string, path ...string) {
-		s.does(Learn{Peer: peer, Add: []LearnedRoute{announced("books", path...)}})
+		s.does(Learn{Peer: peer, Add: []LearnedRoute{announces("books", path...)}})
 	}
 	learn("rome", "rome")
 	learn("oslo", "oslo")
@@ -22,11 +22,20 @@ func TestTheBestPathIsTheSameEverywhere(t *testing.T) {
 	want := []string{"here", "oslo by kyiv", "oslo by oslo", "rome by rome", "oslo by bern", "lima by lima, stale"}
 	id := "books:http:graphql"
 	s.wants("paths", paths(s.table.Paths(id)), want)
-	if best := s.table.Best(id); best != s.table.Local(id) {
+	if best := s.table.Best(id); !alike(best, s.table.Local(id)) || !s.table.IsBest(best) {
 		t.Errorf("best is %+v", best)
+	}
+	for _, r := range s.table.Paths(id)[1:] {
+		if s.table.IsBest(r) {
+			t.Errorf("%+v is the best too", r)
+		}
 	}
 	all := slices.Collect(s.table.All())
 	s.wants("all", paths(all), slices.Concat([]string{"here"}, want, []string{"here"}))
+
+	s.wants("from behind books", paths(slices.Collect(s.table.AllFrom("booksx"))), []string{"here"})
+	s.wants("from books", paths(slices.Collect(s.table.AllFrom(id))), append(slices.Clone(want), "here"))
+	s.wants("own from books", paths(slices.Collect(s.table.LocalsFrom(id))), []string{"here", "here"})
 
 	s.does(Delete{ID: id})
 	if best := s.table.Best(id); best.Peer != "kyiv" {
@@ -40,8 +49,8 @@ func TestTheBestPathIsTheSameEverywhere(t *testing.T) {
 func TestRoutesAreFoundByOriginAndByPeer(t *testing.T) {
 	s := begin(t)
 	s.puts("own")
-	s.does(Learn{Peer: "rome", Add: []LearnedRoute{announced("b", "rome", "oslo"), announced("a", "rome"), announced("c", "rome")}})
-	s.does(Learn{Peer: "bern", Add: []LearnedRoute{announced("b", "bern", "oslo")}})
+	s.does(Learn{Peer: "rome", Add: []LearnedRoute{announces("b", "rome", "oslo"), announces("a", "rome"), announces("c", "rome")}})
+	s.does(Learn{Peer: "bern", Add: []LearnedRoute{announces("b", "bern", "oslo")}})
 	names := func(routes []*Route) (names []string) {
 		for _, r := range routes {
 			names = append(names, r.Service.Name+" by "+r.Peer)
@@ -74,10 +83,10 @@ func TestALostSessionKeepsItsRoutesStale(t *testing.T) {
 
 	// Back: a as before, b elsewhere, d new, and c not any more.
 	back := s.table.Version()
-	moved := announced("b", "london")
+	moved := announces("b", "london")
 	moved.Service.Region = "uk"
 	s.does(Learn{Peer: "london", Epoch: "e1", Term: 4, Version: 41,
-		Add: []LearnedRoute{announced("a", "london"), moved, announced("d", "london")}})
+		Add: []LearnedRoute{announces("a", "london"), moved, announces("d", "london")}})
 	if h := s.table.Held("london"); h.Version != 40 || h.Stale != 1 {
 		t.Errorf("half-way through the dump: held %+v", h)
 	}
@@ -106,7 +115,7 @@ func TestTheSameAnnouncementAgainIsNoChange(t *testing.T) {
 	s := begin(t)
 	s.learns("london", "a")
 	before := s.table.Version()
-	again := announced("a", "london")
+	again := announces("a", "london")
 	again.Version++
 	if o := s.does(Learn{Peer: "london", Add: []LearnedRoute{again}}); o.Changed || o.Index != before {
 		t.Errorf("got %+v", o)
@@ -118,7 +127,7 @@ func TestTheSameAnnouncementAgainIsNoChange(t *testing.T) {
 
 func TestABadItemWithdrawsItsRoute(t *testing.T) {
 	bad := func(change func(*LearnedRoute)) LearnedRoute {
-		a := announced("a", "london")
+		a := announces("a", "london")
 		a.ID = "a:http:graphql"
 		change(&a)
 		return a
@@ -159,7 +168,7 @@ func TestADeposedLeaderOfAPeerIsNotHeard(t *testing.T) {
 	s := begin(t)
 	from := func(epoch string, term uint64) Learn {
 		return Learn{Peer: "london", Epoch: epoch, Term: term, Version: 9, EndOfRIB: true,
-			Add: []LearnedRoute{announced(fmt.Sprint("x", epoch, term), "london")}}
+			Add: []LearnedRoute{announces(fmt.Sprint("x", epoch, term), "london")}}
 	}
 	s.does(from("e1", 5))
 	s.refuses(Conflict, from("e1", 4))
@@ -174,7 +183,7 @@ func TestADeposedLeaderOfAPeerIsNotHeard(t *testing.T) {
 func TestANewEpochIsNoPlaceToResume(t *testing.T) {
 	s := begin(t)
 	s.does(Learn{Peer: "london", Epoch: "e1", Version: 40, EndOfRIB: true})
-	s.does(Learn{Peer: "london", Epoch: "e2", Version: 3, Add: []LearnedRoute{announced("a", "london")}})
+	s.does(Learn{Peer: "london", Epoch: "e2", Version: 3, Add: []LearnedRoute{announces("a", "london")}})
 	if h := s.table.Held("london"); h.Version != 0 || h.Complete {
 		t.Errorf("held %+v", h)
 	}
@@ -256,7 +265,7 @@ func TestMarkStaleOfMoreRoutesThanTheHistoryHolds(t *testing.T) {
 	for i := 0; i < routes; i += 10_000 {
 		l := Learn{Peer: "london"}
 		for j := range 10_000 {
-			l.Add = append(l.Add, announced(fmt.Sprint("s", i+j), "london"))
+			l.Add = append(l.Add, announces(fmt.Sprint("s", i+j), "london"))
 		}
 		s.does(l)
 	}

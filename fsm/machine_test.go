@@ -213,7 +213,7 @@ func TestReadersNeedNoLock(t *testing.T) {
 	for i := range 600 {
 		n.commits(
 			Put{Mode: Upsert, Service: service(fmt.Sprint("s", i%50))}, Delete{ID: fmt.Sprintf("s%d:http:graphql", (i+25)%50)},
-			Learn{Peer: "oslo", Add: []LearnedRoute{announced(fmt.Sprint("s", i%70), "oslo")}, EndOfRIB: i%9 == 0}, MarkStale{Peer: "oslo"},
+			Learn{Peer: "oslo", Add: []LearnedRoute{announces(fmt.Sprint("s", i%70), "oslo")}, EndOfRIB: i%9 == 0}, MarkStale{Peer: "oslo"},
 		)
 	}
 	stop()

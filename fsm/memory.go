@@ -1,9 +1,8 @@
 package fsm
 
 import (
-	"cmp"
+	"encoding/binary"
 	"iter"
-	"strings"
 	"time"
 )
 
@@ -42,27 +41,48 @@ type generation struct {
 	since    int64 // ms, stamped by the leader: when it began
 }
 
+// request is a remembered request as a whole.
 type request struct {
 	id      string
 	at      int64 // ms, stamped by the leader
 	outcome Outcome
 }
 
-// remembered carries the hash beside the pointer so that a search compares
-// numbers and touches one request only.
-type remembered struct {
-	hash    uint64
-	request *request
+// remembered is a request packed, for the same reason as a record. Its key
+// begins with a hash, so that ids which differ late are told apart early.
+type remembered string
+
+func requestKey(id string) string {
+	var room [8 + MaxRequestID]byte
+	return string(append(binary.BigEndian.AppendUint64(room[:0], fnv1a(id)), id...))
 }
 
-func byRequestID(id string) (hash uint64, at probe[remembered]) {
-	hash = fnv1a(id)
-	return hash, func(r remembered) int {
-		if c := cmp.Compare(r.hash, hash); c != 0 {
-			return c
-		}
-		return strings.Compare(r.request.id, id)
+func (r *request) pack() remembered {
+	var room [512]byte
+	o := &r.outcome
+	b := packText(room[:0], requestKey(r.id))
+	for _, s := range [...]string{string(o.Code), o.Message, o.ID} {
+		b = packText(b, s)
 	}
+	for _, n := range [...]uint64{uint64(r.at), o.Index, uint64(packBool(o.Changed)), uint64(o.Malformed), uint64(o.Refused)} {
+		b = binary.AppendUvarint(b, n)
+	}
+	return remembered(b)
+}
+
+func (p remembered) key() string {
+	u := unpacking(p)
+	return u.text()
+}
+
+func (p remembered) unpack() request {
+	u := unpacking(p)
+	r := request{id: u.text()[8:]}
+	o := &r.outcome
+	o.Code, o.Message, o.ID = Code(u.text()), u.text(), u.text()
+	r.at, o.Index, o.Changed = int64(u.uint()), u.uint(), u.uint() != 0
+	o.Malformed, o.Refused = int(u.uint()), int(u.uint())
+	return r
 }
 
 func fnv1a(s string) uint64 {
@@ -84,47 +104,47 @@ func over(stamp, now int64) bool {
 // Outcome returns how the command with this request id came out, as long as
 // it is remembered.
 func (t *Table) Outcome(requestID string) (Outcome, bool) {
-	r := t.memory.find(requestID)
-	if r == nil {
-		return Outcome{}, false
-	}
-	return r.outcome, true
+	r, ok := t.memory.find(requestID)
+	return r.outcome, ok
 }
 
-func (m *memory) find(id string) *request {
-	_, at := byRequestID(id)
-	if r, ok := m.young.requests.get(at); ok {
-		return r.request
+func (m *memory) find(id string) (request, bool) {
+	if m.len() == 0 {
+		return request{}, false
 	}
-	r, _ := m.old.requests.get(at)
-	return r.request
+	key := requestKey(id)
+	for _, g := range [...]*generation{&m.young, &m.old} {
+		if r, ok := g.requests.get(key); ok {
+			return r.unpack(), true
+		}
+	}
+	return request{}, false
 }
 
 // recall finds the outcome of an earlier command with this id.
 func (m *memory) recall(id string, now int64) (Outcome, bool) {
-	r := m.find(id)
-	if r == nil || over(r.at, now) {
+	r, ok := m.find(id)
+	if !ok || over(r.at, now) {
 		return Outcome{}, false
 	}
 	return r.outcome, true
 }
 
-func (m *memory) remember(own *owner, r *request, most int) {
+func (m *memory) remember(own *owner, r request, most int) {
 	if m.young.requests.len >= most/2 || over(m.young.since, r.at) {
 		*m = memory{old: m.young, young: generation{since: r.at}}
 	}
-	hash, at := byRequestID(r.id)
-	m.young.requests.put(own, remembered{hash, r}, at)
+	m.young.requests.put(own, r.pack())
 }
 
 func (m *memory) len() int { return m.young.requests.len + m.old.requests.len }
 
 // all yields the old generation, then the young one.
-func (m *memory) all() iter.Seq[*request] {
-	return func(yield func(*request) bool) {
-		for _, g := range []generation{m.old, m.young} {
+func (m *memory) all() iter.Seq[request] {
+	return func(yield func(request) bool) {
+		for _, g := range [...]generation{m.old, m.young} {
 			for r := range g.requests.all() {
-				if !yield(r.request) {
+				if !yield(r.unpack()) {
 					return
 				}
 			}

@@ -85,14 +85,12 @@ type peer struct {
 	held   Held
 }
 
-func peerByID(id string) probe[*peer] {
-	return func(p *peer) int { return strings.Compare(p.id, id) }
-}
+func (p *peer) key() string { return p.id }
 
 // peer returns a copy of the peer's record to work on, a new one when there is
 // none; false when there is room for no more.
 func (e *edit) peer(id string) (peer, bool) {
-	if p, ok := e.peers.get(peerByID(id)); ok {
+	if p, ok := e.peers.get(id); ok {
 		return *p, true
 	}
 	if e.peers.len >= e.bounds().peers {
@@ -104,13 +102,13 @@ func (e *edit) peer(id string) (peer, bool) {
 // putPeer stores the record, or drops one that says nothing any more.
 func (e *edit) putPeer(p peer) {
 	if p.config == nil && p.held == (Held{}) {
-		e.peers.remove(e.own, peerByID(p.id))
+		e.peers.remove(e.own, p.id)
 		return
 	}
-	if old, ok := e.peers.get(peerByID(p.id)); ok && *old == p {
+	if old, ok := e.peers.get(p.id); ok && *old == p {
 		return
 	}
-	e.peers.put(e.own, &p, peerByID(p.id))
+	e.peers.put(e.own, &p)
 }
 
 func (p PutPeer) apply(e *edit) Outcome {
@@ -135,18 +133,20 @@ func (p PutPeer) apply(e *edit) Outcome {
 	own := p.Peer.clone()
 	record.config = &own
 	e.putPeer(record)
-	e.peersVersion = e.record(nil, false)
+	e.note("", false)
+	e.peersVersion = e.version
 	return e.done(record.id, true)
 }
 
 func (d DeletePeer) apply(e *edit) Outcome {
-	p, _ := e.peers.get(peerByID(d.ID))
+	p, _ := e.peers.get(d.ID)
 	if p == nil || p.config == nil {
 		return e.refuse(NotFound, shorten(d.ID), fmt.Sprintf("peer %s is not configured", quote(d.ID)))
 	}
 	gone := *p
 	gone.config = nil
 	e.withdrawAll(gone)
-	e.peersVersion = e.record(nil, false)
+	e.note("", false)
+	e.peersVersion = e.version
 	return e.done(p.id, true)
 }

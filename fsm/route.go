@@ -2,13 +2,13 @@ package fsm
 
 import (
 	"cmp"
-	"iter"
 	"slices"
 	"strings"
 )
 
-// Route is one path to a service. It never changes once it is in a Table;
-// its slices and maps are shared and must not be written to.
+// Route is one path to a service, made anew by every read of a Table: compare
+// routes by what they say, not by their address. Path may be shared and must
+// not be written to.
 type Route struct {
 	Service Service
 	Site    string   // where the service was registered
@@ -61,92 +61,4 @@ func first(a, b bool) int {
 // indices and the peer's version aside.
 func (r *Route) sameAs(o *Route) bool {
 	return r.Stale == o.Stale && r.Service.Equal(o.Service) && slices.Equal(r.Path, o.Path)
-}
-
-// compact lays a service's texts out in one allocation that belongs to the
-// route alone: what came in may be a slice of a whole log entry, which a
-// route must not keep alive.
-func (r *Route) compact(s Service) {
-	name, id := len(s.Name), len(s.Name)+1+len(s.Protocol)
-	endpoint := id + len(s.Endpoint)
-	var b strings.Builder
-	b.Grow(endpoint + len(s.Region))
-	b.WriteString(s.Name)
-	b.WriteByte(':')
-	b.WriteString(string(s.Protocol))
-	b.WriteString(s.Endpoint)
-	b.WriteString(s.Region)
-	all := b.String()
-	r.id = all[:id]
-	r.Service = Service{
-		Name:     all[:name],
-		Protocol: Protocol(all[name+1 : id]),
-		Endpoint: all[id:endpoint],
-		Region:   all[endpoint:],
-		Tags:     cloneTags(s.Tags),
-	}
-}
-
-func cloneTags(tags map[string]string) map[string]string {
-	if len(tags) == 0 {
-		return nil
-	}
-	own := make(map[string]string, len(tags))
-	for key, value := range tags {
-		own[strings.Clone(key)] = strings.Clone(value)
-	}
-	return own
-}
-
-// keyed carries the id beside the route: a search in a large table is a chain
-// of cache misses, and this halves it.
-type keyed struct {
-	id    string
-	route *Route
-}
-
-func key(r *Route) keyed { return keyed{r.id, r} }
-
-// routes strips the keys of a walk.
-func routes(items iter.Seq[keyed]) iter.Seq[*Route] {
-	return func(yield func(*Route) bool) {
-		for k := range items {
-			if !yield(k.route) {
-				return
-			}
-		}
-	}
-}
-
-// The three orders of the trees.
-
-func byID(id string) probe[keyed] {
-	return func(k keyed) int { return strings.Compare(k.id, id) }
-}
-
-// byPath orders the paths of one id by site and peer.
-func byPath(id, site, peer string) probe[keyed] {
-	return func(k keyed) int {
-		if c := strings.Compare(k.id, id); c != 0 {
-			return c
-		}
-		if c := strings.Compare(k.route.Site, site); c != 0 {
-			return c
-		}
-		return strings.Compare(k.route.Peer, peer)
-	}
-}
-
-// byPeer keeps together what one peer announced, and in that what one site
-// originated.
-func byPeer(peer, site, id string) probe[*Route] {
-	return func(r *Route) int {
-		if c := strings.Compare(r.Peer, peer); c != 0 {
-			return c
-		}
-		if c := strings.Compare(r.Site, site); c != 0 {
-			return c
-		}
-		return strings.Compare(r.id, id)
-	}
 }

@@ -1,28 +1,27 @@
 package fsm
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
-	"unique"
 )
 
 // loader gathers the records of a snapshot in their order and builds the
 // trees from them at once, which costs no search.
 type loader struct {
 	header   header
-	edit     edit // only for its site and its shared paths
-	path     []string
-	names    map[string]string
 	peers    []*peer
-	local    []keyed
-	learned  []keyed
+	local    []record
+	learned  []record
 	changes  map[uint64]change
 	requests []remembered // the old generation, then the young one
 	records  uint64
 	ended    bool
+
+	path   []string // rooms that decodeRoute uses again
+	packed []byte
 }
 
 func (l *loader) load(frame []byte) error {
@@ -45,16 +44,16 @@ func (l *loader) record(s *scanner) {
 	case recordHeader:
 		l.begin(s)
 	case recordPeer:
-		l.peers = append(l.peers, l.decodePeer(s))
+		l.peers = append(l.peers, decodePeer(s))
 	case recordLocal:
-		l.local = append(l.local, key(l.decodeRoute(s)))
+		l.local = append(l.local, l.decodeRoute(s))
 	case recordLearned:
-		l.learned = append(l.learned, key(l.decodeRoute(s)))
+		l.learned = append(l.learned, l.decodeRoute(s))
 	case recordChange:
 		l.change(s)
 	case recordRequest:
 		r := decodeRequest(s)
-		l.requests = append(l.requests, remembered{fnv1a(r.id), r})
+		l.requests = append(l.requests, r.pack())
 	case recordEnd:
 		l.end(s)
 	}
@@ -69,11 +68,6 @@ func (l *loader) begin(s *scanner) {
 	if h.oldest == 0 || h.oldest > h.version+1 || h.version > mostVersion {
 		s.fail(fmt.Errorf("corrupted: version %d with a history from %d", h.version, h.oldest))
 	}
-	l.edit.site = strings.Clone(h.site)
-	if h.site != "" {
-		l.edit.path = []string{l.edit.site}
-	}
-	l.names = make(map[string]string)
 	l.changes = make(map[uint64]change)
 }
 
@@ -88,7 +82,7 @@ func (l *loader) change(s *scanner) {
 		case 2:
 			c.deleted = inner.uint() != 0
 		case 3:
-			c.route = l.decodeRoute(&inner)
+			c.record = l.decodeRoute(&inner)
 		}
 	}
 	s.absorb(&inner)
@@ -113,16 +107,6 @@ func decodeEnd(s *scanner) (records uint64) {
 	return records
 }
 
-// shared keeps one copy of the few names that many routes have in common.
-func (l *loader) shared(name string) string {
-	if own, ok := l.names[name]; ok {
-		return own
-	}
-	own := unique.Make(name).Value()
-	l.names[own] = own
-	return own
-}
-
 // table puts everything together.
 func (l *loader) table() (*Table, error) {
 	h := l.header
@@ -130,9 +114,12 @@ func (l *loader) table() (*Table, error) {
 		return nil, err
 	}
 	t := &Table{
-		version: h.version, site: l.edit.site, as: h.as, epoch: strings.Clone(h.epoch), path: l.edit.path, heldBack: h.heldBack,
+		version: h.version, site: strings.Clone(h.site), as: h.as, epoch: strings.Clone(h.epoch), heldBack: h.heldBack,
 		local: plant(l.local), learned: plant(l.learned), byPeer: plant(l.announced()),
 		peersVersion: h.peersVersion,
+	}
+	if t.site != "" {
+		t.path = []string{t.site}
 	}
 	t.peers = plant(l.peers)
 	t.history = l.history(t)
@@ -158,23 +145,16 @@ func (l *loader) check() error {
 			return fmt.Errorf("corrupted: %d %s where the header says %d", c.got, c.what, c.want)
 		}
 	}
-	if !ascending(l.local, func(k keyed) probe[keyed] { return byID(k.id) }) ||
-		!ascending(l.learned, func(k keyed) probe[keyed] { return byPath(k.id, k.route.Site, k.route.Peer) }) ||
-		!ascending(l.requests[:h.old], requestProbe) || !ascending(l.requests[h.old:], requestProbe) ||
-		!ascending(l.peers, func(p *peer) probe[*peer] { return peerByID(p.id) }) {
+	if !ascending(l.local) || !ascending(l.learned) || !ascending(l.peers) ||
+		!ascending(l.requests[:h.old]) || !ascending(l.requests[h.old:]) {
 		return errors.New("corrupted: records are out of order")
 	}
 	return l.count()
 }
 
-func requestProbe(r remembered) probe[remembered] {
-	_, at := byRequestID(r.request.id)
-	return at
-}
-
-func ascending[T any](items []T, probeOf func(T) probe[T]) bool {
+func ascending[T keyed](items []T) bool {
 	for i := 1; i < len(items); i++ {
-		if probeOf(items[i])(items[i-1]) >= 0 {
+		if items[i-1].key() >= items[i].key() {
 			return false
 		}
 	}
@@ -187,41 +167,34 @@ func (l *loader) count() error {
 	for _, p := range l.peers {
 		peers[p.id] = p
 	}
-	for _, k := range l.learned {
-		r := k.route
-		p := peers[r.Peer]
+	for _, r := range l.learned {
+		h := r.head()
+		p := peers[h.peer]
 		if p == nil {
-			return fmt.Errorf("corrupted: %s was learned from a peer that is not there", quote(r.id))
+			return fmt.Errorf("corrupted: %s was learned from a peer that is not there", quote(h.id))
 		}
 		p.held.Routes++
-		if r.Stale {
+		if h.stale {
 			p.held.Stale++
 		}
 	}
 	return nil
 }
 
-// announced brings the learned routes into the order of byPeer. They come by
-// id, so dealing them out by (peer, site) leaves only those to sort.
-func (l *loader) announced() []*Route {
-	type origin struct{ peer, site string }
-	dealt := make(map[origin][]*Route)
-	for _, k := range l.learned {
-		o := origin{k.route.Peer, k.route.Site}
-		dealt[o] = append(dealt[o], k.route)
+// announced names the learned routes in the order of byPeer. They come by id,
+// so dealing them out by peer and site leaves only those to sort.
+func (l *loader) announced() []announcement {
+	dealt := make(map[announcement][]announcement)
+	for _, r := range l.learned {
+		h := r.head()
+		origin := announced(h.peer, h.site, "")
+		dealt[origin] = append(dealt[origin], announced(h.peer, h.site, h.id))
 	}
-	origins := make([]origin, 0, len(dealt))
-	for o := range dealt {
-		origins = append(origins, o)
+	all := make([]announcement, 0, len(l.learned))
+	for _, origin := range slices.Sorted(maps.Keys(dealt)) {
+		all = append(all, dealt[origin]...)
 	}
-	slices.SortFunc(origins, func(a, b origin) int {
-		return cmp.Or(strings.Compare(a.peer, b.peer), strings.Compare(a.site, b.site))
-	})
-	routes := make([]*Route, 0, len(l.learned))
-	for _, o := range origins {
-		routes = append(routes, dealt[o]...)
-	}
-	return routes
+	return all
 }
 
 // history is rebuilt from the changes that were written and, for the others,
@@ -238,10 +211,10 @@ func (l *loader) history(t *Table) sequence[change] {
 	for h.next <= t.version {
 		h.append(l.changes[h.next])
 	}
-	for _, routes := range [][]keyed{l.local, l.learned} {
-		for _, k := range routes {
-			if i := k.route.ModifiedIndex; oldest <= i && i <= t.version {
-				*h.slot(i) = change{route: k.route}
+	for _, routes := range [][]record{l.local, l.learned} {
+		for _, r := range routes {
+			if i := r.head().modifiedIndex; oldest <= i && i <= t.version {
+				*h.slot(i) = change{record: r}
 			}
 		}
 	}

@@ -141,16 +141,15 @@ func decodeHeader(s *scanner) (h header) {
 	return h
 }
 
-// decodeRoute reads a route; without a peer it is one of this site's own.
-func (l *loader) decodeRoute(s *scanner) *Route {
-	r := &Route{}
+// decodeRoute reads a route into its record; without a peer it is one of this
+// site's own.
+func (l *loader) decodeRoute(s *scanner) record {
+	r := Route{Path: l.path[:0]}
 	inner := s.message()
-	var service Service
-	l.path = l.path[:0]
 	for inner.next() {
 		switch inner.field {
 		case 1:
-			service = decodeService(&inner)
+			r.Service = decodeService(&inner)
 		case 2:
 			r.CreatedAt = int64(inner.uint())
 		case 3:
@@ -160,11 +159,11 @@ func (l *loader) decodeRoute(s *scanner) *Route {
 		case 5:
 			r.ModifiedIndex = inner.uint()
 		case 6:
-			r.Site = l.shared(inner.text())
+			r.Site = inner.text()
 		case 7:
-			r.Peer = l.shared(inner.text())
+			r.Peer = inner.text()
 		case 8:
-			l.path = append(l.path, inner.text())
+			r.Path = append(r.Path, inner.text())
 		case 9:
 			r.Stale = inner.uint() != 0
 		case 10:
@@ -172,22 +171,23 @@ func (l *loader) decodeRoute(s *scanner) *Route {
 		}
 	}
 	s.absorb(&inner)
-	r.compact(service)
-	if r.Local() {
-		r.Site, r.Path = l.edit.site, l.edit.path
-	} else {
-		r.Path = l.edit.sharedPath(l.path)
+	for _, part := range [...]string{r.Service.Name, string(r.Service.Protocol), r.Site, r.Peer} {
+		if strings.Contains(part, "\x00") { // it would end a part of the key
+			s.fail(fmt.Errorf("corrupted: the name %s of a route", quote(part)))
+		}
 	}
-	return r
+	l.path = r.Path // for its room
+	l.packed = r.pack(l.packed[:0])
+	return record(l.packed)
 }
 
-func (l *loader) decodePeer(s *scanner) *peer {
+func decodePeer(s *scanner) *peer {
 	p := &peer{}
 	inner := s.message()
 	for inner.next() {
 		switch inner.field {
 		case 1:
-			p.id = l.shared(inner.text())
+			p.id = strings.Clone(inner.text())
 		case 2:
 			config := decodePeerConfig(&inner).clone()
 			p.config = &config
@@ -205,21 +205,20 @@ func (l *loader) decodePeer(s *scanner) *peer {
 	return p
 }
 
-func decodeRequest(s *scanner) *request {
-	r := &request{}
+func decodeRequest(s *scanner) (r request) {
 	inner := s.message()
 	for inner.next() {
 		switch inner.field {
 		case 1:
-			r.id = strings.Clone(inner.text())
+			r.id = inner.text()
 		case 2:
 			r.at = int64(inner.uint())
 		case 3:
-			r.outcome.Code = Code(strings.Clone(inner.text()))
+			r.outcome.Code = Code(inner.text())
 		case 4:
-			r.outcome.Message = strings.Clone(inner.text())
+			r.outcome.Message = inner.text()
 		case 5:
-			r.outcome.ID = strings.Clone(inner.text())
+			r.outcome.ID = inner.text()
 		case 6:
 			r.outcome.Index = inner.uint()
 		case 7:

@@ -19,7 +19,7 @@ func busy(t testing.TB) *Table {
 	}
 	table, _ = table.Apply([]Command{
 		{Op: PutPeer{Mode: Upsert, Peer: PeerConfig{ID: "oslo", Endpoints: []string{"ws://oslo"}, Secret: "s", RestartTime: 9, MaxRoutes: 50}}},
-		{Op: Learn{Peer: "oslo", Epoch: "e3", Term: 1, Version: 3, Add: []LearnedRoute{announced("x", "oslo")}, EndOfRIB: true}},
+		{Op: Learn{Peer: "oslo", Epoch: "e3", Term: 1, Version: 3, Add: []LearnedRoute{announces("x", "oslo")}, EndOfRIB: true}},
 		{Op: MarkStale{Peer: "oslo"}},
 		{Op: HoldBack{ID: "n7", Held: true}},
 		{Op: Put{Mode: Upsert, Service: service("own")}, RequestID: "last", At: 5_000_000},
@@ -120,14 +120,12 @@ func TestASnapshotThatContradictsItselfIsRefused(t *testing.T) {
 		return func(b []byte) []byte { return appendMessage(b, recordHeader, h.encode) }
 	}
 	local := func(name string) func([]byte) []byte {
-		r := &Route{}
-		r.compact(service(name))
-		return func(b []byte) []byte { return appendMessage(b, recordLocal, r.encodeLocal) }
+		r := &Route{Service: service(name)}
+		return func(b []byte) []byte { return appendMessage(b, recordLocal, r.encode) }
 	}
 	learned := func(b []byte) []byte {
-		r := &Route{Site: "oslo", Peer: "oslo", Path: []string{"oslo"}}
-		r.compact(service("x"))
-		return appendMessage(b, recordLearned, r.encodeLearned)
+		r := &Route{Service: service("x"), Site: "oslo", Peer: "oslo", Path: []string{"oslo"}}
+		return appendMessage(b, recordLearned, r.encode)
 	}
 	end := func(n uint64) func([]byte) []byte {
 		return func(b []byte) []byte {
@@ -147,6 +145,7 @@ func TestASnapshotThatContradictsItselfIsRefused(t *testing.T) {
 		{record(head(header{oldest: 1, local: 2}), local("a"), end(2)), "1 own routes where the header says 2"},
 		{record(head(header{oldest: 1, local: 2}), local("b"), local("a"), end(3)), "out of order"},
 		{record(head(header{oldest: 1, local: 2}), local("a"), local("a"), end(3)), "out of order"},
+		{record(head(header{oldest: 1, local: 1}), local("a\x00b"), end(2)), "corrupted: the name"},
 		{record(head(header{oldest: 1, learned: 1}), learned, end(2)), "from a peer that is not there"},
 		{record(head(header{oldest: 1, old: 1<<64 - 1, young: 1}), end(1)), "older requests"},
 		{record(head(ok), end(7)), "1 records where 7 were written"},

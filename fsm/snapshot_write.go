@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"runtime"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -47,11 +48,14 @@ func writeState(w io.Writer, t *Table, applied uint64) error {
 	for p := range t.peers.all() {
 		s.record(recordPeer, p.encode)
 	}
-	for r := range t.Locals() {
-		s.record(recordLocal, r.encodeLocal)
+	var route Route // for one after the other
+	for r := range t.local.all() {
+		t.unpack(r, &route)
+		s.record(recordLocal, route.encode)
 	}
-	for r := range routes(t.learned.all()) {
-		s.record(recordLearned, r.encodeLearned)
+	for r := range t.learned.all() {
+		t.unpack(r, &route)
+		s.record(recordLearned, route.encode)
 	}
 	s.changes(t)
 	for r := range t.memory.all() {
@@ -100,30 +104,34 @@ func (s *snapshotWriter) flush() {
 	binary.LittleEndian.PutUint32(s.frame[4:], s.sum)
 	_, s.err = s.w.Write(s.frame)
 	s.frame = s.frame[:frameHead]
+	runtime.Gosched() // on a busy machine a command waits for one frame, not for a time slice
 }
 
 // changes writes of the history only what the routes themselves do not tell:
 // a route that stands in the table as a change left it is not written twice.
 func (s *snapshotWriter) changes(t *Table) {
+	var route Route
 	for index, c := range t.history.from(t.history.first) {
-		if c.route == nil || !c.deleted && t.holds(c.route) {
+		if c.record == "" || !c.deleted && t.holds(c.record) {
 			continue
 		}
+		t.unpack(c.record, &route)
 		s.record(recordChange, func(b []byte) []byte {
 			b = appendUint(b, 1, index)
 			b = appendBool(b, 2, c.deleted)
-			return appendMessage(b, 3, c.route.encodeLearned)
+			return appendMessage(b, 3, route.encode)
 		})
 	}
 }
 
 // holds tells whether the table's route under this key is this very state.
-func (t *Table) holds(r *Route) bool {
-	current := t.Local(r.id)
-	if !r.Local() {
-		current = t.Path(r.id, r.Site, r.Peer)
+func (t *Table) holds(r record) bool {
+	tree := t.local
+	if r.head().peer != "" {
+		tree = t.learned
 	}
-	return current != nil && current.ModifiedIndex == r.ModifiedIndex
+	current, ok := tree.get(r.key())
+	return ok && current == r
 }
 
 // header opens a snapshot. Its counts let a reader say what is missing.
@@ -168,17 +176,13 @@ func (h header) encode(b []byte) []byte {
 	return appendTexts(b, 15, h.heldBack)
 }
 
-// encodeLocal leaves out what an own route has from its table.
-func (r *Route) encodeLocal(b []byte) []byte {
+// encode leaves out what an own route has from its table.
+func (r *Route) encode(b []byte) []byte {
 	b = appendMessage(b, 1, r.Service.encode)
 	b = appendUint(b, 2, uint64(r.CreatedAt))
 	b = appendUint(b, 3, uint64(r.ModifiedAt))
 	b = appendUint(b, 4, r.CreatedIndex)
-	return appendUint(b, 5, r.ModifiedIndex)
-}
-
-func (r *Route) encodeLearned(b []byte) []byte {
-	b = r.encodeLocal(b)
+	b = appendUint(b, 5, r.ModifiedIndex)
 	if r.Local() {
 		return b
 	}
@@ -201,7 +205,7 @@ func (p *peer) encode(b []byte) []byte {
 	return appendBool(b, 6, p.held.Complete)
 }
 
-func (r *request) encode(b []byte) []byte {
+func (r request) encode(b []byte) []byte {
 	b = appendText(b, 1, r.id)
 	b = appendUint(b, 2, uint64(r.at))
 	b = appendText(b, 3, string(r.outcome.Code))

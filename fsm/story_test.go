@@ -70,7 +70,7 @@ func (s *story) learns(peer string, names ...string) Outcome {
 	s.Helper()
 	l := Learn{Peer: peer}
 	for _, name := range names {
-		l.Add = append(l.Add, announced(name, peer))
+		l.Add = append(l.Add, announces(name, peer))
 	}
 	return s.does(l)
 }
@@ -79,8 +79,8 @@ func service(name string) Service {
 	return Service{Name: name, Endpoint: "http://" + name + ":8080/graphql", Protocol: HTTPGraphQL}
 }
 
-// announced is a service that crossed the sites of the path, the origin last.
-func announced(name string, path ...string) LearnedRoute {
+// announces is a service that crossed the sites of the path, the origin last.
+func announces(name string, path ...string) LearnedRoute {
 	return LearnedRoute{Service: service(name), Site: path[len(path)-1], Path: path, Version: 7}
 }
 

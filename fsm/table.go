@@ -12,6 +12,7 @@ package fsm
 import (
 	"iter"
 	"slices"
+	"strings"
 )
 
 // MaxRoutes is how many routes a table holds, learned paths included.
@@ -26,9 +27,9 @@ type Table struct {
 	epoch   string
 	path    []string // of every own route: this site
 
-	local   tree[keyed]  // own routes by id
-	learned tree[keyed]  // routes from peers by id, site, peer
-	byPeer  tree[*Route] // the same routes by peer, site, id
+	local   tree[record]       // own routes by id
+	learned tree[record]       // routes from peers by id, site, peer
+	byPeer  tree[announcement] // the same routes by peer, site, id
 
 	peers        tree[*peer]
 	peersVersion uint64
@@ -71,21 +72,21 @@ func (t *Table) NumLearned() int { return t.learned.len }
 
 // Local returns this site's own route, or nil.
 func (t *Table) Local(id string) *Route {
-	k, _ := t.local.get(byID(id))
-	return k.route
+	r, _ := t.local.get(id)
+	return t.route(r)
 }
 
 // Path returns the path to id at site that peer announced, or nil.
 func (t *Table) Path(id, site, peer string) *Route {
-	k, _ := t.learned.get(byPath(id, site, peer))
-	return k.route
+	r, _ := t.learned.get(pathKey(id, site, peer))
+	return t.route(r)
 }
 
 // Paths returns every path to id, the best first; nil when there is none.
 func (t *Table) Paths(id string) []*Route {
 	var paths []*Route
 	for r := range t.each(id) {
-		paths = append(paths, r)
+		paths = append(paths, t.route(r))
 	}
 	slices.SortFunc(paths, better)
 	return paths
@@ -95,21 +96,31 @@ func (t *Table) Paths(id string) []*Route {
 func (t *Table) Best(id string) *Route {
 	var best *Route
 	for r := range t.each(id) {
-		if best == nil || better(r, best) < 0 {
-			best = r
+		if route := t.route(r); best == nil || better(route, best) < 0 {
+			best = route
 		}
 	}
 	return best
 }
 
+// IsBest tells whether the path of this key is the one that wins.
+func (t *Table) IsBest(r *Route) bool {
+	if r.Local() { // nothing beats an own route
+		_, ok := t.local.get(r.ID())
+		return ok
+	}
+	best := t.Best(r.ID())
+	return best != nil && best.Site == r.Site && best.Peer == r.Peer
+}
+
 // each yields the paths to one id in no particular order.
-func (t *Table) each(id string) iter.Seq[*Route] {
-	return func(yield func(*Route) bool) {
-		if r := t.Local(id); r != nil && !yield(r) {
+func (t *Table) each(id string) iter.Seq[record] {
+	return func(yield func(record) bool) {
+		if r, ok := t.local.get(id); ok && !yield(r) {
 			return
 		}
-		for k := range t.learned.from(byPath(id, "", "")) {
-			if k.id != id || !yield(k.route) {
+		for r := range t.learned.from(pathKey(id, "", "")) {
+			if r.id() != id || !yield(r) {
 				return
 			}
 		}
@@ -125,9 +136,7 @@ func (t *Table) AllFrom(id string) iter.Seq[*Route] {
 	return func(yield func(*Route) bool) {
 		var paths []*Route // of the id under way
 		flush := func() bool {
-			if len(paths) > 1 {
-				slices.SortFunc(paths, better)
-			}
+			slices.SortFunc(paths, better)
 			for _, r := range paths {
 				if !yield(r) {
 					return false
@@ -137,31 +146,32 @@ func (t *Table) AllFrom(id string) iter.Seq[*Route] {
 			return true
 		}
 		for r := range t.inOrder(id) {
-			if len(paths) > 0 && paths[0].id != r.id && !flush() {
+			route := t.route(r)
+			if len(paths) > 0 && paths[0].id != route.id && !flush() {
 				return
 			}
-			paths = append(paths, r)
+			paths = append(paths, route)
 		}
 		flush()
 	}
 }
 
 // inOrder merges the site's own routes into the learned ones by id, and walks
-// as plain loops, without goroutines, when one side is empty.
-func (t *Table) inOrder(from string) iter.Seq[*Route] {
-	learned := routes(t.learned.from(byPath(from, "", "")))
+// as plain loops, without coroutines, when one side is empty.
+func (t *Table) inOrder(from string) iter.Seq[record] {
+	local, learned := t.local.from(from), t.learned.from(pathKey(from, "", ""))
 	switch {
 	case t.learned.len == 0:
-		return t.LocalsFrom(from)
+		return local
 	case t.local.len == 0:
 		return learned
 	}
-	return func(yield func(*Route) bool) {
-		next, stop := iter.Pull(t.LocalsFrom(from))
+	return func(yield func(record) bool) {
+		next, stop := iter.Pull(local)
 		defer stop()
 		own, more := next()
 		for r := range learned {
-			for ; more && own.id <= r.id; own, more = next() {
+			for ; more && own.id() <= r.id(); own, more = next() {
 				if !yield(own) {
 					return
 				}
@@ -178,11 +188,22 @@ func (t *Table) inOrder(from string) iter.Seq[*Route] {
 	}
 }
 
+// routes makes the routes of a walk.
+func (t *Table) routes(records iter.Seq[record]) iter.Seq[*Route] {
+	return func(yield func(*Route) bool) {
+		for r := range records {
+			if !yield(t.route(r)) {
+				return
+			}
+		}
+	}
+}
+
 // Locals yields the site's own routes by id.
-func (t *Table) Locals() iter.Seq[*Route] { return routes(t.local.all()) }
+func (t *Table) Locals() iter.Seq[*Route] { return t.LocalsFrom("") }
 
 // LocalsFrom is Locals without what sorts before an id.
-func (t *Table) LocalsFrom(id string) iter.Seq[*Route] { return routes(t.local.from(byID(id))) }
+func (t *Table) LocalsFrom(id string) iter.Seq[*Route] { return t.routes(t.local.from(id)) }
 
 // From yields every path to services of one site: by id for this site, by
 // peer and id for another.
@@ -195,11 +216,8 @@ func (t *Table) From(site string) iter.Seq[*Route] {
 			if p.held.Routes == 0 {
 				continue
 			}
-			for r := range t.byPeer.from(byPeer(p.id, site, "")) {
-				if r.Peer != p.id || r.Site != site {
-					break
-				}
-				if !yield(r) {
+			for r := range t.announced(announced(p.id, site, "")) {
+				if !yield(t.route(r)) {
 					return
 				}
 			}
@@ -209,12 +227,25 @@ func (t *Table) From(site string) iter.Seq[*Route] {
 
 // Learned yields what one peer announced, by site and id.
 func (t *Table) Learned(peer string) iter.Seq[*Route] {
-	return func(yield func(*Route) bool) {
-		if peer == "" {
-			return
-		}
-		for r := range t.byPeer.from(byPeer(peer, "", "")) {
-			if r.Peer != peer || !yield(r) {
+	if _, known := t.peers.get(peer); !known {
+		return func(func(*Route) bool) {}
+	}
+	return t.routes(t.announcedBy(peer))
+}
+
+// announcedBy is for a peer that is known.
+func (t *Table) announcedBy(peer string) iter.Seq[record] {
+	return t.announced(announcement(peer + "\x00"))
+}
+
+// announced yields the routes whose announcement begins so.
+func (t *Table) announced(prefix announcement) iter.Seq[record] {
+	return func(yield func(record) bool) {
+		for a := range t.byPeer.from(prefix.key()) {
+			if !strings.HasPrefix(a.key(), prefix.key()) {
+				return
+			}
+			if r, _ := t.learned.get(a.path()); !yield(r) {
 				return
 			}
 		}
@@ -234,7 +265,7 @@ func (t *Table) Peers() iter.Seq[PeerConfig] {
 
 // Peer returns the configuration of one peer site.
 func (t *Table) Peer(id string) (PeerConfig, bool) {
-	p, ok := t.peers.get(peerByID(id))
+	p, ok := t.peers.get(id)
 	if !ok || p.config == nil {
 		return PeerConfig{}, false
 	}
@@ -246,7 +277,7 @@ func (t *Table) PeersVersion() uint64 { return t.peersVersion }
 
 // Held tells what the table has from a peer, configured or not.
 func (t *Table) Held(peer string) Held {
-	p, ok := t.peers.get(peerByID(peer))
+	p, ok := t.peers.get(peer)
 	if !ok {
 		return Held{}
 	}

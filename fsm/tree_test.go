@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -9,10 +8,20 @@ import (
 	"testing"
 )
 
-func isInt(want int) probe[int] { return func(item int) int { return cmp.Compare(item, want) } }
+// number is an item whose keys share long beginnings, and are the beginnings
+// of others.
+type number int
+
+func (n number) key() string {
+	key := fmt.Sprintf("service-%05d", n/2)
+	if n%2 == 1 {
+		key += "\x00x"
+	}
+	return key
+}
 
 // check fails when the tree is not a B-tree with this content.
-func check(t *testing.T, tr tree[int], want []int) {
+func check(t *testing.T, tr tree[number], want []number) {
 	t.Helper()
 	if got := slices.Collect(tr.all()); !slices.Equal(got, want) || tr.len != len(want) {
 		t.Fatalf("holds %d items, counts %d, want %d", len(got), tr.len, len(want))
@@ -21,8 +30,8 @@ func check(t *testing.T, tr tree[int], want []int) {
 		return
 	}
 	depth := -1
-	var visit func(n *node[int], level int)
-	visit = func(n *node[int], level int) {
+	var visit func(n *node[number], level int)
+	visit = func(n *node[number], level int) {
 		if len(n.items) > fanout || level > 0 && len(n.items) < fanout/4 {
 			t.Fatalf("a node with %d items at level %d", len(n.items), level)
 		}
@@ -49,23 +58,23 @@ func TestATreeHoldsWhatASortedListWould(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
-			var tr tree[int]
-			var list []int
+			var tr tree[number]
+			var list []number
 			for round := range 60 {
 				own := new(owner)
 				before, was := tr, slices.Clone(list)
 				growing := round%20 < 12
 				for range 200 {
-					n := random.IntN(4000)
+					n := number(random.IntN(4000))
 					at, found := slices.BinarySearch(list, n)
 					if growing {
-						tr.put(own, n, isInt(n))
+						tr.put(own, n)
 						if !found {
 							list = slices.Insert(list, at, n)
 						}
 						continue
 					}
-					if removed := tr.remove(own, isInt(n)); removed != found {
+					if removed := tr.remove(own, n.key()); removed != found {
 						t.Fatalf("remove %d: %t, want %t", n, removed, found)
 					}
 					if found {
@@ -74,18 +83,18 @@ func TestATreeHoldsWhatASortedListWould(t *testing.T) {
 				}
 				check(t, tr, list)
 				check(t, before, was)
-				n := random.IntN(4000)
+				n := number(random.IntN(4000))
 				at, found := slices.BinarySearch(list, n)
-				if _, ok := tr.get(isInt(n)); ok != found {
+				if _, ok := tr.get(n.key()); ok != found {
 					t.Fatalf("get %d: %t, want %t", n, ok, found)
 				}
-				if got := slices.Collect(tr.from(isInt(n))); !slices.Equal(got, list[at:]) {
+				if got := slices.Collect(tr.from(n.key())); !slices.Equal(got, list[at:]) {
 					t.Fatalf("from %d: %d items, want %d", n, len(got), len(list[at:]))
 				}
 			}
 			own := new(owner)
 			for _, n := range list {
-				tr.remove(own, isInt(n))
+				tr.remove(own, n.key())
 			}
 			check(t, tr, nil)
 		})
@@ -93,16 +102,16 @@ func TestATreeHoldsWhatASortedListWould(t *testing.T) {
 }
 
 func TestAPlantedTreeIsLikeAGrownOne(t *testing.T) {
-	for _, size := range []int{0, 1, 23, 24, 25, 49, 50, 51, 600, 623, 624, 625, 626, 1249, 1250, 1251, 15_624, 15_625, 40_000} {
-		list := make([]int, size)
+	for _, size := range []number{0, 1, 23, 24, 25, 49, 50, 51, 600, 623, 624, 625, 626, 1249, 1250, 1251, 15_624, 15_625, 40_000} {
+		list := make([]number, size)
 		for i := range list {
-			list[i] = i
+			list[i] = number(i)
 		}
 		tr := plant(list)
 		check(t, tr, list)
 		own := new(owner)
 		for i := range size {
-			tr.remove(own, isInt(i))
+			tr.remove(own, number(i).key())
 		}
 		check(t, tr, nil)
 		check(t, plant(list), list)
@@ -110,15 +119,15 @@ func TestAPlantedTreeIsLikeAGrownOne(t *testing.T) {
 }
 
 func TestAWalkEndsWhenToldTo(t *testing.T) {
-	list := make([]int, 1000)
+	list := make([]number, 1000)
 	for i := range list {
-		list[i] = i
+		list[i] = number(i)
 	}
 	tr := plant(list)
 	for stop := range list {
 		n := 0
-		for i := range tr.from(isInt(0)) {
-			if n++; i == stop {
+		for i := range tr.from("") {
+			if n++; int(i) == stop {
 				break
 			}
 		}
@@ -129,9 +138,9 @@ func TestAWalkEndsWhenToldTo(t *testing.T) {
 }
 
 func TestTreesMayBeDerivedFromOneBaseAtOnce(t *testing.T) {
-	list := make([]int, 5000)
+	list := make([]number, 5000)
 	for i := range list {
-		list[i] = 2 * i
+		list[i] = number(2 * i)
 	}
 	base := plant(list)
 	var wg sync.WaitGroup
@@ -139,8 +148,8 @@ func TestTreesMayBeDerivedFromOneBaseAtOnce(t *testing.T) {
 		wg.Go(func() {
 			tr, own := base, new(owner)
 			for i := range 2000 {
-				tr.put(own, 4*i+2*(k%2)+1, isInt(4*i+2*(k%2)+1))
-				tr.remove(own, isInt(2*i))
+				tr.put(own, number(4*i+2*(k%2)+1))
+				tr.remove(own, number(2*i).key())
 			}
 			if tr.len != 5000 {
 				t.Errorf("%d items, want 5000", tr.len)
