@@ -235,7 +235,7 @@ func TestEveryNodeTakesActionsAndShowsThem(t *testing.T) {
 				}
 				list, err := transport.Await[routeList](t.Context(), c.scope.Call("listLocalRoutes", map[string]any{"name": "from-" + id}))
 				c.close()
-				if err != nil || len(list.Routes) != 1 || list.Index < index {
+				if err != nil || len(list.Routes) != 1 || list.Index < index || !list.Routes[0].Best {
 					t.Errorf("read at %s after the write at %s (index %d): %+v, %v", reader, id, index, list, err)
 				}
 			}
@@ -359,6 +359,9 @@ func TestAWatchSeesEveryChangeOnceThroughALeaderLoss(t *testing.T) {
 		if watched == leader {
 			watched = "n2"
 		}
+		if _, err := w.register(w.rand, "first"); err != nil {
+			t.Fatal(err)
+		}
 		c, err := w.connect(watched)
 		if err != nil {
 			t.Fatal(err)
@@ -379,7 +382,7 @@ func TestAWatchSeesEveryChangeOnceThroughALeaderLoss(t *testing.T) {
 		if _, err := c.scope.Call("watchRoutes", callback).Await(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		const changes = 40
+		const changes = 40 // after the snapshot
 		for i := range changes {
 			if i == changes/2 {
 				w.crash(leader)
@@ -393,8 +396,8 @@ func TestAWatchSeesEveryChangeOnceThroughALeaderLoss(t *testing.T) {
 			defer mu.Unlock()
 			return len(got) == changes+1
 		})
-		if got[0].Type != "snapshot" {
-			t.Errorf("a watch starts with %q", got[0].Type)
+		if got[0].Type != "snapshot" || len(*got[0].Routes) != 1 || !(*got[0].Routes)[0].Best {
+			t.Errorf("a watch starts with %+v, want a snapshot of the first route, marked best", got[0])
 		}
 		for i, e := range got[1:] {
 			if want := fmt.Sprintf("w%02d:http", i); e.Type != "put" || e.ID != want || e.Index <= got[i].Index {

@@ -153,8 +153,7 @@ func event(t *fsm.Table, c fsm.Change) WatchEvent {
 		r := view(c.Route, false)
 		return WatchEvent{Type: "delete", Index: c.Index, ID: id, Route: &r}
 	}
-	best := t.Best(id)
-	r := view(c.Route, best != nil && best.Site == c.Route.Site && best.Peer == c.Route.Peer)
+	r := view(c.Route, isBest(t, c.Route))
 	return WatchEvent{Type: "put", Index: c.Index, ID: id, Route: &r}
 }
 
@@ -165,7 +164,7 @@ func (w *watcher) snapshot(ctx context.Context, t *fsm.Table) error {
 	for {
 		part := []Route{}
 		for ; ok && len(part) < snapshotPart; r, ok = next() {
-			part = append(part, view(r, t.Best(r.ID()) == r))
+			part = append(part, view(r, isBest(t, r)))
 		}
 		if err := w.send(ctx, WatchEvent{Type: "snapshot", Index: t.Version(), Routes: &part, More: ok}); err != nil {
 			return err

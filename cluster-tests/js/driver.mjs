@@ -59,7 +59,11 @@ const commands = {
     open.watches.set(watch, { events, subscription: await open.from(from).watchRoutes(...args) });
   },
   events: ({ session, watch, after }) => held(held(sessions, session).watches, watch).events.slice(after),
-  reached: ({ session, watch }) => held(held(sessions, session).watches, watch).events.at(-1)?.index ?? 0,
+  /** The index that the events add up to: `lagged` only announces one. */
+  reached({ session, watch }) {
+    const { events } = held(held(sessions, session).watches, watch);
+    return events.findLast(({ type }) => type !== 'lagged')?.index ?? 0;
+  },
   unwatch({ session, watch }) {
     const { watches } = held(sessions, session);
     held(watches, watch).subscription[Symbol.dispose]();
