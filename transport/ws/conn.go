@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -21,16 +22,27 @@ type conn struct {
 	wire   *wire
 	ping   time.Duration
 	in     bytes.Buffer
-	binary atomic.Bool // the peer sent a message that is not text
-	stop   func() bool // of the first Read's ctx, which all Reads share
+	binary atomic.Bool   // the peer sent a message that is not text
+	stop   func() bool   // of the first Read's ctx, which all Reads share
+	over   chan struct{} // closed when a Read has failed
+	why    error         // of that; set before over is closed
 }
 
 func newConn(ws *websocket.Conn, wire *wire, o Options) *conn {
 	ws.SetReadLimit(o.MessageBytes)
-	return &conn{ws: ws, wire: wire, ping: o.Ping}
+	return &conn{ws: ws, wire: wire, ping: o.Ping, over: make(chan struct{})}
 }
 
 func (c *conn) Read(ctx context.Context) ([]byte, error) {
+	message, err := c.read(ctx)
+	if err != nil && c.why == nil {
+		c.why = err
+		close(c.over)
+	}
+	return message, err
+}
+
+func (c *conn) read(ctx context.Context) ([]byte, error) {
 	if c.stop == nil && ctx.Done() != nil {
 		c.stop = context.AfterFunc(ctx, c.hangUp)
 	}
@@ -91,10 +103,29 @@ func (c *conn) Write(ctx context.Context, messages ...[]byte) error {
 	for _, m := range messages {
 		if err := c.ws.Write(context.Background(), websocket.MessageText, m); err != nil {
 			_ = c.wire.uncork() // has the same error, or comes too late
-			return err
+			return c.reason(err)
 		}
 	}
-	return c.wire.uncork()
+	if err := c.wire.uncork(); err != nil {
+		return c.reason(err)
+	}
+	return nil
+}
+
+// reason is why the connection is over, when that is why a write failed: the
+// reader may have met the peer's goodbye and not said so yet.
+func (c *conn) reason(failed error) error {
+	if !errors.Is(failed, net.ErrClosed) && !errors.Is(failed, syscall.EPIPE) && !errors.Is(failed, syscall.ECONNRESET) {
+		return failed
+	}
+	patience := time.NewTimer(parting)
+	defer patience.Stop()
+	select {
+	case <-c.over:
+		return c.why
+	case <-patience.C:
+		return failed
+	}
 }
 
 // parting is how long Close waits for the peer's goodbye.
