@@ -12,6 +12,18 @@ import (
 func TestMembersComeAndGo(t *testing.T) {
 	s := startSite(t, 3, "--gateway-endpoint=")
 
+	t.Run("a member that leaves at once stays away", func(t *testing.T) {
+		n := newNode(s.owner, "brief", "--gateway-endpoint=")
+		n.start(t, anyPort, "--join", s.nodes[0].at.Gossip)
+		s.nodes = append(s.nodes, n)
+		s.complete(t, 4)
+		if left := cli(t, nil, "leave", "--address", n.ws()); left.status != 0 {
+			t.Fatalf("catalyst leave: %+v", left)
+		}
+		n.await(t)
+		s.nodes = s.nodes[:3]
+		s.complete(t, 3)
+	})
 	t.Run("a waiting node is told to join", func(t *testing.T) {
 		waiting := newNode(s.owner, "n4", "--gateway-endpoint=")
 		waiting.start(t, anyPort)

@@ -61,6 +61,17 @@ func (n *Node) followOnce(ctx context.Context, failedSince map[string]time.Time)
 			// It holds a log that it once shared with us: it was removed.
 			n.dismiss(ctx, s.RPC)
 		case !known:
+			// Gossip may not show yet that it was a member, or that it leaves:
+			// only the node itself knows.
+			p, err := n.progressOf(ctx, s)
+			if err != nil {
+				more = true
+				continue
+			}
+			if p.Last > 0 {
+				n.dismiss(ctx, s.RPC)
+				continue
+			}
 			n.log.Info("a node joins", "site", n.cfg.Site, "node", id, "raft", s.Raft)
 			return true, n.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(s.Raft), c.index, configTimeout).Error()
 		case string(server.Address) != s.Raft:
@@ -106,15 +117,19 @@ func (n *Node) removeLongFailed(c electorate, since map[string]time.Time) error 
 	return nil
 }
 
-// caughtUp asks a node how far its log is.
-func (n *Node) caughtUp(ctx context.Context, s seen) bool {
+// progressOf asks a node how far its log is.
+func (n *Node) progressOf(ctx context.Context, s seen) (progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, progressDeadline)
 	defer cancel()
 	scope, err := n.links.to(ctx, s.RPC)
 	if err != nil {
-		return false
+		return progress{}, err
 	}
-	p, err := transport.Await[progress](ctx, scope.Call("progress"))
+	return transport.Await[progress](ctx, scope.Call("progress"))
+}
+
+func (n *Node) caughtUp(ctx context.Context, s seen) bool {
+	p, err := n.progressOf(ctx, s)
 	return err == nil && p.Applied > 0 && p.Applied+caughtUpEntries >= n.raft.LastIndex()
 }
 

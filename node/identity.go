@@ -59,7 +59,9 @@ func (n *Node) rememberIdentity() error {
 // keepJoined calls it.
 func (n *Node) rememberPeers() {
 	next := n.identity
-	next.Epoch = n.machine.Table().Epoch()
+	if epoch := n.machine.Table().Epoch(); epoch != "" { // else the log is not replayed yet
+		next.Epoch = epoch
+	}
 	if known := n.members.gossipAddresses(); len(known) > 0 {
 		next.Gossip = known
 	}

@@ -50,12 +50,6 @@ func view(r *fsm.Route, best bool) Route {
 	}
 }
 
-// isBest tells whether a path is the one chosen for its id.
-func isBest(t *fsm.Table, r *fsm.Route) bool {
-	best := t.Best(r.ID())
-	return best != nil && best.Site == r.Site && best.Peer == r.Peer
-}
-
 func (q query) matches(r *fsm.Route) bool {
 	return (q.Protocol == "" || q.Protocol == string(r.Service.Protocol)) &&
 		(q.Site == "" || q.Site == r.Site) &&
@@ -133,7 +127,7 @@ func (q query) list(t *fsm.Table, routes iter.Seq[*fsm.Route]) (any, error) {
 		if len(out.Routes) == maxListed {
 			return nil, failure(tooLarge, "more than %d routes match: narrow the query by name, protocol or site, or page with limit and after", maxListed)
 		}
-		out.Routes = append(out.Routes, view(r, isBest(t, r)))
+		out.Routes = append(out.Routes, view(r, t.IsBest(r)))
 		last = id
 	}
 	return out, nil
@@ -192,7 +186,7 @@ func (s *cliScope) listMetrics(ctx context.Context, c *transport.Call) (any, err
 		metrics = append(metrics, RouteMetrics{
 			ID: id, Site: r.Site, Peer: r.Peer, Protocol: string(r.Service.Protocol),
 			CreatedAt: r.CreatedAt, ModifiedAt: r.ModifiedAt, AgeMS: max(0, now-r.CreatedAt),
-			Paths: len(t.Paths(id)), Best: isBest(t, r), Stale: r.Stale, Gateway: gateway.of(r),
+			Paths: len(t.Paths(id)), Best: t.IsBest(r), Stale: r.Stale, Gateway: gateway.of(r),
 		})
 	}
 	return map[string]any{"metrics": metrics, "index": t.Version()}, nil

@@ -153,7 +153,7 @@ func event(t *fsm.Table, c fsm.Change) WatchEvent {
 		r := view(c.Route, false)
 		return WatchEvent{Type: "delete", Index: c.Index, ID: id, Route: &r}
 	}
-	r := view(c.Route, isBest(t, c.Route))
+	r := view(c.Route, t.IsBest(c.Route))
 	return WatchEvent{Type: "put", Index: c.Index, ID: id, Route: &r}
 }
 
@@ -164,7 +164,7 @@ func (w *watcher) snapshot(ctx context.Context, t *fsm.Table) error {
 	for {
 		part := []Route{}
 		for ; ok && len(part) < snapshotPart; r, ok = next() {
-			part = append(part, view(r, isBest(t, r)))
+			part = append(part, view(r, t.IsBest(r)))
 		}
 		if err := w.send(ctx, WatchEvent{Type: "snapshot", Index: t.Version(), Routes: &part, More: ok}); err != nil {
 			return err
