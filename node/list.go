@@ -77,6 +77,16 @@ func readQuery(c *transport.Call) (query, error) {
 	return q, err
 }
 
+// queried reads a call's query and gets a table that satisfies it.
+func (n *Node) queried(ctx context.Context, c *transport.Call) (query, *fsm.Table, error) {
+	q, err := readQuery(c)
+	if err != nil {
+		return q, nil, err
+	}
+	t, err := n.table(ctx, q)
+	return q, t, edge(err)
+}
+
 type routeList struct {
 	Routes []Route `json:"routes"`
 	Index  uint64  `json:"index"`
@@ -85,13 +95,9 @@ type routeList struct {
 
 func (s *cliScope) listRoutes(from func(*fsm.Table, string) iter.Seq[*fsm.Route]) transport.Method {
 	return func(ctx context.Context, c *transport.Call) (any, error) {
-		q, err := readQuery(c)
+		q, t, err := s.n.queried(ctx, c)
 		if err != nil {
 			return nil, err
-		}
-		t, err := s.n.table(ctx, q)
-		if err != nil {
-			return nil, edge(err)
 		}
 		transport.Concurrent(ctx)
 		select {
@@ -134,13 +140,9 @@ func (q query) list(t *fsm.Table, routes iter.Seq[*fsm.Route]) (any, error) {
 }
 
 func (s *cliScope) listPeers(ctx context.Context, c *transport.Call) (any, error) {
-	q, err := readQuery(c)
+	_, t, err := s.n.queried(ctx, c)
 	if err != nil {
 		return nil, err
-	}
-	t, err := s.n.table(ctx, q)
-	if err != nil {
-		return nil, edge(err)
 	}
 	return map[string]any{"peers": []any{}, "index": t.Version()}, nil
 }
@@ -161,13 +163,9 @@ type RouteMetrics struct {
 }
 
 func (s *cliScope) listMetrics(ctx context.Context, c *transport.Call) (any, error) {
-	q, err := readQuery(c)
+	q, t, err := s.n.queried(ctx, c)
 	if err != nil {
 		return nil, err
-	}
-	t, err := s.n.table(ctx, q)
-	if err != nil {
-		return nil, edge(err)
 	}
 	gateway := s.n.askGateway(ctx)
 	now := time.Now().UnixMilli()
