@@ -135,7 +135,7 @@ func (w *world) isolate(id string) {
 	for _, h := range w.hosts {
 		for c, other := range h.conns {
 			if other == id || h.id == id {
-				_ = c.Close("link cut")
+				_ = c.Close(errors.New("link cut"))
 				delete(h.conns, c)
 			}
 		}

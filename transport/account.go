@@ -56,7 +56,8 @@ func (s *Session) charge(a *answer, v any) {
 	over := s.heldBytes > s.limits.HeldBytes && s.heldBytes > w
 	s.mu.Unlock()
 	if over {
-		s.end(violation("results of more than %d bytes are held: release some", s.limits.HeldBytes), true)
+		err := violation("results of more than %d bytes are held: release some", s.limits.HeldBytes)
+		s.end(err, err)
 	}
 }
 

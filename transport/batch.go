@@ -45,7 +45,7 @@ func (b *Batch) Send(ctx context.Context) error {
 	err := b.exchange(ctx)
 	if err != nil {
 		err = fmt.Errorf("send batch to %s: %w", b.url, err)
-		b.session.end(err, false)
+		b.session.end(err, nil)
 	}
 	b.conn.last()
 	if ended := b.session.Run(ctx); err == nil && !errors.Is(ended, errBatchOver) {
@@ -110,26 +110,30 @@ func (s *Session) gathered() [][]byte {
 
 var errBatchOver = errors.New("the HTTP batch is over")
 
-// BatchHandler serves HTTP batches: each POST is a session of its own with
-// what main returns. Other methods get 405, a body longer than MessageBytes
-// 413. The answer is sent when all calls have ended.
+// BatchHandler serves HTTP batches with what main returns for each.
 func BatchHandler(main func(*http.Request) *Target, cfg Config) http.Handler {
-	limits := cfg.Limits.withDefaults()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost {
-			w.Header().Set("Allow", http.MethodPost)
-			http.Error(w, "an HTTP batch is a POST request", http.StatusMethodNotAllowed)
-			return
-		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limits.MessageBytes)))
-		if err != nil {
-			http.Error(w, fmt.Sprintf("read the batch: %v", err), statusOf(err))
-			return
-		}
 		c := cfg
 		c.Main = main(r)
-		serveBatch(w, r, body, c)
+		ServeBatch(w, r, c)
 	})
+}
+
+// ServeBatch serves an HTTP batch: a POST that is a session of its own. Other
+// methods get 405, a body longer than MessageBytes 413. The answer is sent
+// when all calls have ended.
+func ServeBatch(w http.ResponseWriter, r *http.Request, cfg Config) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "an HTTP batch is a POST request", http.StatusMethodNotAllowed)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(cfg.Limits.withDefaults().MessageBytes)))
+	if err != nil {
+		http.Error(w, fmt.Sprintf("read the batch: %v", err), statusOf(err))
+		return
+	}
+	serveBatch(w, r, body, cfg)
 }
 
 func statusOf(err error) int {
@@ -153,7 +157,7 @@ func serveBatch(w http.ResponseWriter, r *http.Request, body []byte, cfg Config)
 
 // whenIdle ends a batch when everything it asked for is done.
 func (s *Session) whenIdle() {
-	over := func() { s.end(errBatchOver, false) }
+	over := func() { s.end(errBatchOver, nil) }
 	s.mu.Lock()
 	s.idle = over
 	idle := s.idleLocked()
@@ -216,7 +220,7 @@ func (c *batchConn) Write(_ context.Context, messages ...[]byte) error {
 	return nil
 }
 
-func (c *batchConn) Close(string) error {
+func (c *batchConn) Close(error) error {
 	c.once.Do(func() { close(c.closed) })
 	return nil
 }

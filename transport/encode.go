@@ -80,9 +80,9 @@ func (e *encoder) value(v any) error {
 			e.raw("null")
 			return nil
 		}
-		return e.failure(v)
+		e.failure(v)
 	case error:
-		return e.failure(v)
+		e.failure(v)
 	default:
 		return e.reflected(reflect.ValueOf(v))
 	}
@@ -232,7 +232,7 @@ func (e *encoder) reference(v any) error {
 // failure writes an error: its text, and the class and properties of the first
 // *Error that it wraps. A property that cannot be sent is left out: the error
 // itself always arrives. The stack stays here.
-func (e *encoder) failure(err error) error {
+func (e *encoder) failure(err error) {
 	full := &Error{}
 	_ = errors.As(err, &full)
 	e.raw(`["error",`)
@@ -249,7 +249,6 @@ func (e *encoder) failure(err error) error {
 		}
 	}
 	e.raw("]")
-	return nil
 }
 
 func (e *encoder) properties(props map[string]any) (sent int) {

@@ -126,7 +126,7 @@ func FuzzSession(f *testing.F) {
 				_ = theirs.Write(t.Context(), []byte(strings.TrimSuffix(line, "\n")))
 			}
 			time.Sleep(time.Minute)
-			_ = theirs.Close("")
+			_ = theirs.Close(nil)
 			<-s.Done()
 			if got := s.Stats(); got.Imports+got.Exports+got.Running != 0 || s.heldBytes != 0 || len(s.bindings) != 0 {
 				t.Errorf("left over: %+v, %d bytes held, %d bindings", got, s.heldBytes, len(s.bindings))

@@ -79,7 +79,8 @@ func (s *Session) sendLocked(m *message) {
 			s.work.Add(1)
 			go func() {
 				defer s.work.Done()
-				s.end(violation("more than %d bytes unsent: the peer reads too slowly", s.limits.BufferedBytes), true)
+				err := violation("more than %d bytes unsent: the peer reads too slowly", s.limits.BufferedBytes)
+				s.end(err, err)
 			}()
 		}
 		return

@@ -120,9 +120,9 @@ func (s *Session) sendRejection(id int64, x *export, err error) {
 	m.integer(id)
 	m.raw(",")
 	start := len(m.buf)
-	if failed := m.guarded(func() error { return m.failure(err) }); failed != nil {
+	if failed := m.guarded(func() error { m.failure(err); return nil }); failed != nil {
 		m.buf = m.buf[:start]
-		_ = m.failure(failed) // plain text always encodes
+		m.failure(failed)
 	}
 	m.raw("]")
 	_ = s.send(m, func() error { return s.wantedLocked(id, x) })

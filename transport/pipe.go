@@ -21,7 +21,7 @@ func (p *pipeEnd) Read(ctx context.Context) ([]byte, error) { return p.in.take(c
 
 func (p *pipeEnd) Write(_ context.Context, messages ...[]byte) error { return p.out.add(messages) }
 
-func (p *pipeEnd) Close(string) error {
+func (p *pipeEnd) Close(error) error {
 	p.in.close()
 	p.out.close()
 	return nil

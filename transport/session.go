@@ -12,8 +12,9 @@ import (
 
 // Config is what a session is made with.
 type Config struct {
-	// Main is what the peer's Main refers to; nil offers nothing.
-	Main   *Target
+	// Main is what the peer's Main refers to; nil offers nothing. A Stub stays
+	// the caller's and must live as long as the session.
+	Main   Object
 	Limits Limits
 	// Log gets what no caller can be told: a method that panicked. nil discards.
 	Log *slog.Logger
@@ -43,6 +44,7 @@ type Session struct {
 	running    bool // Run was called
 	ended      bool
 	err        error
+	goodbye    error // what the peer is told of the end
 	imports    map[int64]*imported
 	exports    map[int64]*export
 	bindings   map[*Target]*binding
@@ -73,13 +75,34 @@ func NewSession(c Conn, cfg Config) *Session {
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.main = &imported{session: s, refs: 1}
 	s.imports[0] = s.main
+	main := ref(s.rejected(errNoMain))
 	if cfg.Main != nil {
-		s.exports[0] = &export{ref: s.bind(cfg.Main), count: 1}
-	} else {
-		s.exports[0] = &export{ref: s.rejected(&Error{Message: "this session has no main object"}), count: 1}
+		main = cfg.Main.refIn(s)
 	}
+	s.exports[0] = &export{ref: main, count: 1}
 	return s
 }
+
+// Object is what can be offered to a peer by reference: a *Target, or a *Stub
+// of another session, which makes this session a proxy for that one.
+type Object interface{ refIn(s *Session) ref }
+
+func (t *Target) refIn(s *Session) ref {
+	if t == nil {
+		return s.rejected(errNoMain)
+	}
+	return s.bind(t)
+}
+
+func (stub *Stub) refIn(s *Session) ref {
+	if stub == nil {
+		return s.rejected(errNoMain)
+	}
+	stub.ref.retain()
+	return stub.ref
+}
+
+var errNoMain = &Error{Message: "this session has no main object"}
 
 // Main refers to the peer's main object. It is usable at once; what is sent
 // before Run waits. The object lives as long as the session, so that the stub
@@ -130,7 +153,7 @@ func (s *Session) Run(ctx context.Context) error {
 	if again {
 		return errors.New("run session: it ran before")
 	}
-	stop := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx), false) })
+	stop := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx), nil) })
 	defer stop()
 	reading, stopReading := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -141,7 +164,7 @@ func (s *Session) Run(ctx context.Context) error {
 	if k, ok := s.conn.(KeepAliver); ok {
 		wg.Go(func() {
 			if err := k.KeepAlive(s.ctx); err != nil {
-				s.end(err, false)
+				s.end(err, nil)
 			}
 		})
 	}
@@ -163,33 +186,51 @@ func (s *Session) read(ctx context.Context) {
 			if err == io.EOF {
 				err = errors.New("the peer closed the connection")
 			}
-			s.end(err, false)
+			s.end(err, nil)
 			return
 		}
 		if err := s.dispatch(message); err != nil {
-			s.end(err, isViolation(err))
+			s.end(err, violationIn(err))
 			return
 		}
 	}
 }
 
-func isViolation(err error) bool {
+// violationIn is the violation in err, which the peer shall know of.
+func violationIn(err error) error {
 	var v *protocolError
-	return errors.As(err, &v)
+	if errors.As(err, &v) {
+		return v
+	}
+	return nil
 }
 
-// end ends the session because of cause; tell sends the peer an abort first.
-// Whatever waits for the peer fails, methods' contexts end, and what the peer
-// held is released.
-func (s *Session) end(cause error, tell bool) {
+// Abort ends the session and tells the peer why. The Err of another session
+// is passed on in the way in which it came: as the abort of that session's
+// peer, or as its ClosedError.
+func (s *Session) Abort(reason error) {
+	var aborted *abortError
+	if errors.As(reason, &aborted) {
+		s.end(reason, aborted.cause)
+		return
+	}
+	s.end(reason, reason)
+}
+
+// end ends the session because of cause. The peer is told goodbye: as an
+// abort, or a ClosedError by the way in which the connection closes; nil is
+// the end in good order. Whatever waits for the peer fails, methods' contexts
+// end, and what the peer held is released.
+func (s *Session) end(cause, goodbye error) {
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()
 		return
 	}
 	s.err = &brokenError{cause}
-	if tell {
-		s.abortLocked(cause)
+	s.goodbye = goodbye
+	if goodbye != nil && !errors.As(goodbye, new(*ClosedError)) {
+		s.abortLocked(goodbye)
 	}
 	s.ended = true
 	imports := make([]*imported, 0, len(s.imports))
@@ -216,11 +257,11 @@ func (s *Session) end(cause error, tell bool) {
 	}
 }
 
-func (s *Session) abortLocked(cause error) {
+func (s *Session) abortLocked(reason error) {
 	m := newMessage()
 	m.raw(`["abort",`)
 	m.depth = s.limits.Depth
-	_ = m.failure(&Error{Message: cause.Error()}) // plain text always encodes
+	m.failure(reason)
 	m.raw("]")
 	s.sendLocked(m)
 }

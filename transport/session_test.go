@@ -138,7 +138,7 @@ func TestRunWaitsForItsMethods(t *testing.T) {
 		})})
 		w.say(`["push",["pipeline",0,["stubborn"],[]]]`, `["push",["pipeline",0,["next"],[]]]`)
 		synctest.Wait()
-		_ = w.conn.Close("")
+		_ = w.conn.Close(nil)
 		<-w.s.Done()
 		if !finished {
 			t.Error("Run returned before its method")

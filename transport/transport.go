@@ -40,7 +40,11 @@
 // 2^53 lose precision on arrival, as they do in JavaScript: use *big.Int.
 package transport
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"io"
+)
 
 // Conn carries whole messages both ways. Read and Write are each called by
 // one goroutine at a time; Close may be called beside both and ends them.
@@ -52,10 +56,32 @@ type Conn interface {
 	// Write sends each message as one frame, with as few system calls as it
 	// can. It keeps no message after it returned.
 	Write(ctx context.Context, messages ...[]byte) error
-	// Close tells the peer the reason if the medium can, and frees what the
-	// connection holds. A Read or Write in progress returns.
-	Close(reason string) error
+	// Close frees what the connection holds and tells the peer the reason if
+	// the medium can: nil is a good end, a *ClosedError asks for just that code
+	// and text. A Read or Write in progress returns.
+	Close(reason error) error
 }
+
+// ClosedError is how a peer closed the connection, in the codes of WebSocket
+// (RFC 6455, section 7.4): 1005 is a goodbye without a code, 1006 a connection
+// that was cut.
+type ClosedError struct {
+	Code   int
+	Reason string
+}
+
+func (e *ClosedError) Error() string {
+	switch {
+	case e.Code == 1006:
+		return "the connection was cut"
+	case e.Reason == "":
+		return fmt.Sprintf("the peer closed the connection (%d)", e.Code)
+	}
+	return fmt.Sprintf("the peer closed the connection (%d): %s", e.Code, e.Reason)
+}
+
+// Is says that a goodbye, unlike a cut, is io.EOF.
+func (e *ClosedError) Is(target error) bool { return target == io.EOF && e.Code != 1006 }
 
 // KeepAliver is a Conn that finds out whether its peer is still there. The
 // session runs KeepAlive, which returns nil when ctx ends, and the reason when

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -30,7 +29,7 @@ func (s *Session) write() {
 		s.mu.Unlock()
 		if len(batch.messages) > 0 {
 			if err := s.conn.Write(ctx, batch.slices()...); err != nil {
-				s.end(fmt.Errorf("send: %w", err), false)
+				s.end(fmt.Errorf("send: %w", err), nil)
 				break
 			}
 			continue
@@ -40,15 +39,8 @@ func (s *Session) write() {
 		}
 		<-s.wake
 	}
-	_ = s.conn.Close(closeReason(s.Err())) // the session has its own error
-}
-
-// closeReason is what the connection tells the peer beside the abort: nothing
-// when the session ended in good order, or by the peer.
-func closeReason(err error) string {
-	var v *protocolError
-	if errors.As(err, &v) {
-		return v.message
-	}
-	return ""
+	s.mu.Lock()
+	goodbye := s.goodbye
+	s.mu.Unlock()
+	_ = s.conn.Close(goodbye) // the session has its own error
 }

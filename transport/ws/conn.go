@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/catalyst/orchestrator/transport"
 	"github.com/coder/websocket"
 )
 
@@ -67,33 +68,18 @@ func (c *conn) read(ctx context.Context) ([]byte, error) {
 // keptBuffer is the largest buffer kept for the next message, in bytes.
 const keptBuffer = 256 << 10
 
-// closedError says how the peer closed; it matches io.EOF.
-type closedError struct{ websocket.CloseError }
-
-func (e *closedError) Error() string {
-	if e.Reason == "" {
-		return fmt.Sprintf("the peer closed the connection (%d)", e.Code)
-	}
-	return fmt.Sprintf("the peer closed the connection (%d): %s", e.Code, e.Reason)
-}
-
-func (e *closedError) Is(target error) bool { return target == io.EOF }
-
 func readError(err error) error {
 	var closed websocket.CloseError
 	if errors.As(err, &closed) {
-		return &closedError{closed}
+		return &transport.ClosedError{Code: int(closed.Code), Reason: closed.Reason}
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
-		return errCut
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) {
+		return &transport.ClosedError{Code: int(websocket.StatusAbnormalClosure)}
 	}
 	return fmt.Errorf("read: %w", err)
 }
 
 var errBinary = errors.New("a message is text, not binary")
-
-// errCut is the end of a connection without a goodbye.
-var errCut = errors.New("the connection was cut")
 
 func (c *conn) Write(ctx context.Context, messages ...[]byte) error {
 	if ctx.Done() != nil {
@@ -137,19 +123,30 @@ const sessionFailed = websocket.StatusCode(3000)
 
 // Close says goodbye with the reason, which is cut to the 123 bytes that a
 // close frame holds.
-func (c *conn) Close(reason string) error {
-	code := websocket.StatusNormalClosure
-	switch {
-	case c.binary.Load():
-		code, reason = websocket.StatusUnsupportedData, errBinary.Error()
-	case reason != "":
-		code = sessionFailed
+func (c *conn) Close(reason error) error {
+	code, text := c.goodbye(reason)
+	if code == websocket.StatusAbnormalClosure {
+		c.hangUp()
+		return nil
 	}
-	for len(reason) > 123 || !utf8.ValidString(reason) {
-		reason = reason[:min(len(reason), 124)-1]
+	for len(text) > 123 || !utf8.ValidString(text) {
+		text = text[:min(len(text), 124)-1]
 	}
 	defer time.AfterFunc(parting, c.hangUp).Stop()
-	return c.ws.Close(code, reason)
+	return c.ws.Close(code, text)
+}
+
+func (c *conn) goodbye(reason error) (websocket.StatusCode, string) {
+	var closed *transport.ClosedError
+	switch {
+	case c.binary.Load():
+		return websocket.StatusUnsupportedData, errBinary.Error()
+	case errors.As(reason, &closed):
+		return websocket.StatusCode(closed.Code), closed.Reason
+	case reason != nil:
+		return sessionFailed, reason.Error()
+	}
+	return websocket.StatusNormalClosure, ""
 }
 
 // hangUp cuts the connection; whatever uses it fails.

@@ -25,7 +25,7 @@ func TestOnlyAllowedPagesAndHosts(t *testing.T) {
 		if err != nil {
 			return
 		}
-		_ = c.Close("")
+		_ = c.Close(nil)
 	}))
 	defer server.Close()
 	own := strings.TrimPrefix(server.URL, "http://")
