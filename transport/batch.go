@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
 )
@@ -36,14 +38,20 @@ func (b *Batch) Main() *Stub { return b.session.Main() }
 
 // Send makes the request, once. It asks for the outcome of every promise on
 // which nothing was pipelined, and of those that were pulled; Await of these
-// returns at once afterwards. The error is that of the request as a whole.
+// returns at once afterwards. The error is that of the request as a whole;
+// the calls match ErrUnsent if the server could not be reached.
 func (b *Batch) Send(ctx context.Context) error {
 	if b.sent.Swap(true) {
 		return fmt.Errorf("send batch to %s: it was sent before", b.url)
 	}
 	b.session.askForLeaves()
-	err := b.exchange(ctx)
+	connected := false
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}
+	err := b.exchange(httptrace.WithClientTrace(ctx, trace))
 	if err != nil {
+		if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" && !connected {
+			b.session.regain()
+		}
 		err = fmt.Errorf("send batch to %s: %w", b.url, err)
 		b.session.end(err, nil)
 	}
@@ -104,8 +112,16 @@ func (s *Session) gathered() [][]byte {
 	for _, m := range s.out.messages {
 		list = append(list, bytes.Clone(m.buf))
 	}
-	s.out = s.out.emptied()
+	taken := s.takeLocked(outbox{})
+	s.out = taken.emptied()
 	return list
+}
+
+// regain notes that nothing of what was gathered has left.
+func (s *Session) regain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sentPush = 1
 }
 
 var errBatchOver = errors.New("the HTTP batch is over")

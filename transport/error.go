@@ -42,15 +42,39 @@ func (e *Error) Unwrap() []error {
 	return causes
 }
 
-// ErrBroken matches, by errors.Is, the error of a call whose session ended
-// before the answer came: whether it took effect is unknown.
-var ErrBroken = errors.New("session ended")
+// Both match by errors.Is. A call that fails with ErrBroken and not ErrUnsent
+// has an unknown outcome.
+var (
+	// ErrBroken is the failure of a call whose session ended before the answer
+	// came.
+	ErrBroken = errors.New("session ended")
+	// ErrUnsent is the failure of a call that was never handed to the
+	// connection: it had no effect and can be repeated. When that is because
+	// the session ended, ErrBroken matches too. What a call is pipelined on is
+	// a call of its own, which may have been sent.
+	ErrUnsent = errors.New("call not sent")
+)
 
 // brokenError is ErrBroken with the reason.
 type brokenError struct{ cause error }
 
 func (e *brokenError) Error() string   { return ErrBroken.Error() + ": " + e.cause.Error() }
 func (e *brokenError) Unwrap() []error { return []error{ErrBroken, e.cause} }
+
+// unsentError is ErrUnsent with the reason.
+type unsentError struct{ cause error }
+
+func (e *unsentError) Error() string   { return ErrUnsent.Error() + ": " + e.cause.Error() }
+func (e *unsentError) Unwrap() []error { return []error{ErrUnsent, e.cause} }
+
+// unsent is why a call was not sent: the end of its session is a reason to
+// repeat it, any other error is its answer.
+func unsent(err error) error {
+	if ended, ok := err.(*brokenError); ok {
+		return &unsentError{ended}
+	}
+	return err
+}
 
 func typeErrorf(format string, args ...any) *Error {
 	return &Error{Name: "TypeError", Message: fmt.Sprintf(format, args...)}

@@ -22,7 +22,7 @@ type imported struct {
 	asked    bool // the peer knows that the outcome is wanted
 	leaving  bool // goes when no message in the making mentions it
 	gone     bool // no longer in the table
-	onBroken []func(error)
+	onBroken []breakHook
 
 	delivered bool // the value is the application's; guarded by cell.mu
 }
@@ -134,7 +134,8 @@ func (i *imported) broken(f func(error)) {
 	s := i.session
 	s.mu.Lock()
 	if !s.ended {
-		i.onBroken = append(i.onBroken, f)
+		s.breakOrder++
+		i.onBroken = append(i.onBroken, breakHook{s.breakOrder, f})
 		s.mu.Unlock()
 		return
 	}

@@ -1,11 +1,15 @@
 package transport
 
-import "sync"
+import (
+	"bytes"
+	"sync"
+)
 
 // message is one on its way out; its buffers are used again.
 type message struct {
 	encoder
 	wireTable
+	refers bool // to something of the peer's, or to a call
 }
 
 var messages = sync.Pool{New: func() any { return &message{encoder: encoder{buf: make([]byte, 0, 512)}} }}
@@ -51,6 +55,12 @@ func (o *outbox) emptied() outbox {
 	return outbox{messages: o.messages[:0], views: o.views[:0]}
 }
 
+func (o *outbox) add(m *message) {
+	o.messages = append(o.messages, m)
+	o.bytes += len(m.buf)
+	o.longest = max(o.longest, len(m.buf))
+}
+
 func (o *outbox) slices() [][]byte {
 	o.views = o.views[:0]
 	for _, m := range o.messages {
@@ -69,26 +79,57 @@ func (o *outbox) signal(wake chan struct{}) {
 // sendLocked queues m for the writer, in order. A peer that reads too slowly
 // ends its session.
 func (s *Session) sendLocked(m *message) {
-	if s.ended {
+	if s.ended || s.choked {
 		return
 	}
 	o := &s.out
 	if o.bytes-o.longest > s.limits.BufferedBytes {
-		if !s.choked {
-			s.choked = true
-			s.work.Add(1)
-			go func() {
-				defer s.work.Done()
-				err := violation("more than %d bytes unsent: the peer reads too slowly", s.limits.BufferedBytes)
-				s.end(err, err)
-			}()
-		}
+		s.choked = true
+		s.work.Add(1)
+		go func() {
+			defer s.work.Done()
+			err := violation("more than %d bytes unsent: the peer reads too slowly", s.limits.BufferedBytes)
+			s.end(err, err)
+		}()
 		return
 	}
-	o.messages = append(o.messages, m)
-	o.bytes += len(m.buf)
-	o.longest = max(o.longest, len(m.buf))
+	m.refers = len(m.held) > 0
+	o.add(m)
 	if len(o.messages) == 1 {
 		o.signal(s.wake)
 	}
+}
+
+// takeLocked gives the writer what is queued, and leaves an empty outbox.
+func (s *Session) takeLocked(empty outbox) outbox {
+	if !s.ended {
+		s.sentPush = s.nextPush
+	}
+	taken := s.out
+	s.out = empty
+	return taken
+}
+
+// withdrawLocked takes back what an ended session has queued, so that calls
+// that were not handed over are known not to have happened. Answers stay,
+// unless they refer to such a call perhaps. To the sender of an HTTP batch
+// everything goes: its session ends when all is said.
+func (s *Session) withdrawLocked() {
+	if s.oneWay {
+		s.sentPush = s.nextPush
+		return
+	}
+	var kept outbox
+	for _, m := range s.out.messages {
+		if m.answers() {
+			kept.add(m)
+		} else {
+			m.free()
+		}
+	}
+	s.out, s.choked = kept, false
+}
+
+func (m *message) answers() bool {
+	return !m.refers && (bytes.HasPrefix(m.buf, []byte(`["resolve"`)) || bytes.HasPrefix(m.buf, []byte(`["reject"`)))
 }

@@ -70,7 +70,7 @@ func (s *Session) push(i *imported, write func(*encoder) error) (r ref, ok bool)
 			return nil, false
 		}
 		if err := s.Err(); err != nil {
-			return s.rejected(err), true
+			return s.rejected(unsent(err)), true
 		}
 		return s.rejected(errReleased), true
 	}
@@ -78,7 +78,7 @@ func (s *Session) push(i *imported, write func(*encoder) error) (r ref, ok bool)
 	m.held = append(m.held, i)
 	if err := m.guarded(func() error { return write(&m.encoder) }); err != nil {
 		s.discard(m)
-		return s.rejected(err), true
+		return s.rejected(unsent(err)), true
 	}
 	result := &imported{session: s, promise: true, refs: 1, remote: 1}
 	err := s.send(m, func() error {
@@ -91,7 +91,29 @@ func (s *Session) push(i *imported, write func(*encoder) error) (r ref, ok bool)
 		return nil
 	})
 	if err != nil {
-		return s.rejected(err), true
+		return s.rejected(unsent(err)), true
 	}
 	return result, true
+}
+
+// Mark is a moment in a session's sending, for who makes several calls and
+// repeats all or none.
+type Mark struct {
+	session *Session
+	push    int64
+}
+
+// Mark marks the present.
+func (s *Session) Mark() Mark {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Mark{s, s.nextPush}
+}
+
+// Unsent says whether the session ended without handing to the connection any
+// call that was made after the mark: none of them had an effect.
+func (m Mark) Unsent() bool {
+	m.session.mu.Lock()
+	defer m.session.mu.Unlock()
+	return m.session.ended && m.session.sentPush <= m.push
 }

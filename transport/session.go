@@ -47,8 +47,10 @@ type Session struct {
 	goodbye    error // what the peer is told of the end
 	imports    map[int64]*imported
 	exports    map[int64]*export
+	breakOrder int // how many breakHooks there were
 	bindings   map[*Target]*binding
 	nextPush   int64 // our next import by push
+	sentPush   int64 // our pushes below were handed to the connection
 	nextAnswer int64 // the peer's
 	nextExport int64
 	calls      int // admitted and not answered
@@ -67,7 +69,7 @@ func NewSession(c Conn, cfg Config) *Session {
 		conn: c, log: cfg.Log, limits: cfg.Limits.withDefaults(),
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
 		imports: map[int64]*imported{}, exports: map[int64]*export{}, bindings: map[*Target]*binding{},
-		nextPush: 1, nextAnswer: 1, nextExport: -1,
+		nextPush: 1, sentPush: 1, nextAnswer: 1, nextExport: -1,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -229,6 +231,11 @@ func (s *Session) end(cause, goodbye error) {
 	}
 	s.err = &brokenError{cause}
 	s.goodbye = goodbye
+	if goodbye == nil {
+		s.withdrawLocked()
+	} else {
+		s.sentPush = s.nextPush // what was sent before the goodbye leaves before it
+	}
 	if goodbye != nil && !errors.As(goodbye, new(*ClosedError)) {
 		s.abortLocked(goodbye)
 	}
@@ -246,8 +253,13 @@ func (s *Session) end(cause, goodbye error) {
 	s.cancel(s.err)
 	s.out.signal(s.wake)
 	slices.SortFunc(imports, func(a, b *imported) int { return cmp.Compare(a.id, b.id) })
+	runBreakHooks(imports, s.err)
 	for _, i := range imports {
-		i.end(s.err)
+		if i.id >= s.sentPush {
+			i.end(unsent(s.err))
+		} else {
+			i.end(s.err)
+		}
 	}
 	for _, e := range exports {
 		e.ref.release()
@@ -266,17 +278,32 @@ func (s *Session) abortLocked(reason error) {
 	s.sendLocked(m)
 }
 
+// breakHook is what shall run when an object breaks.
+type breakHook struct {
+	order int
+	run   func(error)
+}
+
+// runBreakHooks runs them in the order in which they were asked for, before
+// any call on the objects fails.
+func runBreakHooks(imports []*imported, err error) {
+	var hooks []breakHook
+	for _, i := range imports {
+		hooks = append(hooks, i.onBroken...)
+		i.onBroken = nil
+	}
+	slices.SortFunc(hooks, func(a, b breakHook) int { return cmp.Compare(a.order, b.order) })
+	for _, h := range hooks {
+		h.run(err)
+	}
+}
+
 // end breaks an entry whose session ended.
 func (i *imported) end(err error) {
 	if i.promise {
 		i.settle(nil, nil, err)
 	}
 	i.session.mu.Lock()
+	defer i.session.mu.Unlock()
 	i.gone = true
-	onBroken := i.onBroken
-	i.onBroken = nil
-	i.session.mu.Unlock()
-	for _, f := range onBroken {
-		f(err)
-	}
 }

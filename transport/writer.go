@@ -25,7 +25,7 @@ func (s *Session) write() {
 		runtime.Gosched() // others may have more to add: fewer and fuller writes
 		s.mu.Lock()
 		ended := s.ended
-		batch, s.out = s.out, batch.emptied()
+		batch = s.takeLocked(batch.emptied())
 		s.mu.Unlock()
 		if len(batch.messages) > 0 {
 			if err := s.conn.Write(ctx, batch.slices()...); err != nil {
