@@ -50,7 +50,7 @@ var (
 	ErrBroken = errors.New("session ended")
 	// ErrUnsent is the failure of a call that was never handed to the
 	// connection: it had no effect and can be repeated. When that is because
-	// the session ended, ErrBroken matches too. What a call is pipelined on is
+	// the session ended, as it is except for Invoke, ErrBroken matches too. What a call is pipelined on is
 	// a call of its own, which may have been sent.
 	ErrUnsent = errors.New("call not sent")
 )
