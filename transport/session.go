@@ -211,12 +211,13 @@ func violationIn(err error) error {
 // is passed on in the way in which it came: as the abort of that session's
 // peer, or as its ClosedError.
 func (s *Session) Abort(reason error) {
-	var aborted *abortError
-	if errors.As(reason, &aborted) {
-		s.end(reason, aborted.cause)
-		return
+	goodbye := reason
+	if aborted := (*abortError)(nil); errors.As(reason, &aborted) {
+		goodbye = aborted.cause
+	} else if v := violationIn(reason); v != nil {
+		goodbye = v
 	}
-	s.end(reason, reason)
+	s.end(reason, goodbye)
 }
 
 // end ends the session because of cause. The peer is told goodbye: as an
@@ -231,7 +232,7 @@ func (s *Session) end(cause, goodbye error) {
 	}
 	s.err = &brokenError{cause}
 	s.goodbye = goodbye
-	if goodbye == nil {
+	if goodbye == nil || violationIn(goodbye) != nil {
 		s.withdrawLocked()
 	} else {
 		s.sentPush = s.nextPush // what was sent before the goodbye leaves before it
