@@ -47,10 +47,13 @@ func (s *Session) leave(size int) {
 // is released.
 func (s *Session) charge(a *answer, v any) {
 	w := weight(v)
-	if w < lightWeight {
-		return
+	if w >= lightWeight {
+		s.chargeBytes(a, w)
 	}
-	a.weight.Store(int64(w))
+}
+
+func (s *Session) chargeBytes(a *answer, w int) {
+	a.weight.Add(int64(w))
 	s.mu.Lock()
 	s.heldBytes += w
 	over := s.heldBytes > s.limits.HeldBytes && s.heldBytes > w

@@ -30,7 +30,9 @@ func NewBatch(url string, client *http.Client, cfg Config) *Batch {
 		client = http.DefaultClient
 	}
 	conn := newBatchConn()
-	return &Batch{session: NewSession(conn, cfg), conn: conn, url: url, client: client}
+	s := NewSession(conn, cfg)
+	s.unpaced = true
+	return &Batch{session: s, conn: conn, url: url, client: client}
 }
 
 // Main refers to the server's main object.
@@ -45,6 +47,7 @@ func (b *Batch) Send(ctx context.Context) error {
 		return fmt.Errorf("send batch to %s: it was sent before", b.url)
 	}
 	b.session.askForLeaves()
+	b.session.work.Wait() // for streams among the arguments
 	connected := false
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}
 	err := b.exchange(httptrace.WithClientTrace(ctx, trace))
@@ -164,7 +167,7 @@ func serveBatch(w http.ResponseWriter, r *http.Request, body []byte, cfg Config)
 	conn := newBatchConn()
 	conn.add(body)
 	s := NewSession(conn, cfg)
-	s.oneWay = true
+	s.oneWay, s.unpaced = true, true
 	conn.drained = s.whenIdle
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	conn.write = w.Write

@@ -113,9 +113,6 @@ func (c *Call) run() {
 // ready waits for the promises among the arguments.
 func (c *Call) ready() error {
 	s := c.binding.session
-	if c.in.fault != nil {
-		return c.in.fault
-	}
 	if err := s.ctx.Err(); err != nil {
 		return s.Err()
 	}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"encoding/base64"
 	"math"
 	"math/big"
@@ -17,6 +18,10 @@ type decoder struct {
 	scope   scope
 	out     *payload
 	depth   int // how much deeper values may nest
+	// streaming says that the message is a call of a stream's writer.
+	streaming bool
+	// evaluating says that a proxy, too, needs the values.
+	evaluating bool
 }
 
 // scope says what the ids in an expression stand for. Import and export are
@@ -26,13 +31,16 @@ type scope interface {
 	lookup(id int64) (any, error)
 	importStub(id int64) (ref, error)
 	importPromise(id int64) (ref, error)
+	// importStream gives the readable end of a stream, or in a copy within this
+	// process what was kept.
+	importStream(id int64) (any, error)
 }
 
 // single evaluates one expression into a payload of one value.
 func (d *decoder) single() (*payload, error) {
 	outer, p := d.out, &payload{args: make([]any, 1)}
 	d.out = p
-	v, err := d.value()
+	v, err := d.outcome()
 	if err == nil {
 		p.args[0] = v
 		d.wait(v, place{list: p.args})
@@ -44,8 +52,10 @@ func (d *decoder) single() (*payload, error) {
 func (d *decoder) arguments() (*payload, error) {
 	outer, p := d.out, &payload{}
 	d.out = p
-	err := d.expect('[')
-	if err == nil {
+	var err error
+	if d.proxied() {
+		p.sealed, err = d.seal(true)
+	} else if err = d.expect('['); err == nil {
 		p.args, err = d.elements()
 	}
 	return d.filled(p, outer, err)
@@ -202,13 +212,62 @@ func (d *decoder) nextInteger() (int64, error) {
 	return d.integer()
 }
 
-// expression reads an expression from its name on. Kinds of value that this
-// package does not know are the fault of the payload, not of the session.
+// proxied says whether what comes is a message's, and to be handed on as it is.
+func (d *decoder) proxied() bool {
+	_, copying := d.scope.(*looseTable)
+	return d.session.proxy && !copying && !d.evaluating
+}
+
+// outcome reads a value; in a proxy that is sealed, unless it is a reference
+// or so plain that nothing can be lost.
+func (d *decoder) outcome() (any, error) {
+	if !d.proxied() {
+		return d.value()
+	}
+	switch c := d.peek(); c {
+	case '"', '{':
+		return d.sealedValue()
+	case '[':
+		for _, name := range []string{"import", "pipeline", "remap", "export", "promise"} {
+			if bytes.HasPrefix(d.data[d.pos:], []byte(`["`+name+`"`)) {
+				return d.value()
+			}
+		}
+		return d.sealedValue()
+	}
+	return d.value()
+}
+
+func (d *decoder) sealedValue() (any, error) {
+	v, err := d.seal(false)
+	if err != nil {
+		return nil, err
+	}
+	d.out.sealed = v
+	return v, nil
+}
+
+// expression reads an expression from its name on.
 func (d *decoder) expression() (v any, err error) {
 	name, err := d.key()
 	if err != nil {
 		return nil, err
 	}
+	v, err = d.evaluate(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.expect(']'); err != nil {
+		if p, ok := v.(*Promise); ok {
+			p.Release() // it has no place in the payload yet
+		}
+		return nil, err
+	}
+	return v, nil
+}
+
+// evaluate reads an expression between its name and its end.
+func (d *decoder) evaluate(name string) (v any, err error) {
 	switch name {
 	case "undefined":
 		v = Undefined{}
@@ -232,33 +291,51 @@ func (d *decoder) expression() (v any, err error) {
 		v, err = d.remap()
 	case "export", "promise":
 		v, err = d.introduction(name == "promise")
-	case "writable", "readable", "blob", "url", "headers", "request", "response":
-		v, err = d.unsupported(name)
+	case "writable":
+		v, err = d.writable()
+	case "readable":
+		v, err = d.readable()
+	case "blob":
+		v, err = d.blob()
+	case "url":
+		v, err = d.url()
+	case "headers":
+		v, err = d.headers()
+	case "request":
+		v, err = d.request()
+	case "response":
+		v, err = d.response()
 	default:
-		return nil, violation("unknown expression %.64q", name)
+		err = violation("unknown expression %.64q", name)
 	}
+	return v, err
+}
+
+// writable reads ["writable", id].
+func (d *decoder) writable() (any, error) {
+	id, err := d.nextInteger()
 	if err != nil {
 		return nil, err
 	}
-	if err := d.expect(']'); err != nil {
-		if p, ok := v.(*Promise); ok {
-			p.Release() // it has no place in the payload yet
-		}
+	r, err := d.scope.importStub(id)
+	if err != nil {
 		return nil, err
 	}
-	return v, nil
+	return &Writable{stub: d.refer(r, false).(*Stub)}, nil
 }
 
-// unsupported passes over an expression of a known kind that this package
-// cannot deliver.
-func (d *decoder) unsupported(name string) (any, error) {
-	d.out.fault = typeErrorf("values of kind %q are not supported", name)
-	for d.accept(',') {
-		if _, err := d.skip(d.depth); err != nil {
-			return nil, err
-		}
+// readable reads ["readable", id].
+func (d *decoder) readable() (any, error) {
+	id, err := d.nextInteger()
+	if err != nil {
+		return nil, err
 	}
-	return Undefined{}, nil
+	v, err := d.scope.importStream(id)
+	if r, ok := v.(*Readable); ok {
+		r.lent.Store(true)
+		d.out.reads = append(d.out.reads, r)
+	}
+	return v, err
 }
 
 // maxDate is as far as JavaScript's dates reach, in milliseconds.

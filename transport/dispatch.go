@@ -36,8 +36,10 @@ func (s *Session) dispatch(data []byte) error {
 		return s.receiveRelease(d)
 	case "abort":
 		return s.receiveAbort(d)
-	case "stream", "pipe":
-		return violation("messages of kind %q are not supported", kind)
+	case "stream":
+		return s.receiveStream(d)
+	case "pipe":
+		return s.receivePipe(d)
 	}
 	return violation("unknown kind of message %.64q", kind)
 }
@@ -71,7 +73,7 @@ func (s *Session) receivePush(d *decoder) error {
 		return err
 	}
 	if err = d.close(); err == nil {
-		err = s.hand(result)
+		_, err = s.hand(result, false)
 	}
 	if err != nil {
 		result.release()
@@ -79,19 +81,40 @@ func (s *Session) receivePush(d *decoder) error {
 	return err
 }
 
-// hand makes the result of a push known to the peer, by the next id.
-func (s *Session) hand(result ref) error {
+// receiveStream is receivePush for a call whose outcome the peer wants unasked,
+// and once.
+func (s *Session) receiveStream(d *decoder) error {
+	d.streaming = true
+	result, err := d.pushed()
+	if err != nil {
+		return err
+	}
+	var id int64
+	if err = d.close(); err == nil {
+		id, err = s.hand(result, true)
+	}
+	if err != nil {
+		result.release()
+		return err
+	}
+	return s.answerWhenKnown(id)
+}
+
+// hand makes a result known to the peer, by the next id; once says that its
+// outcome is sent once and not referred to.
+func (s *Session) hand(result ref, once bool) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.ended:
-		return s.err
+		return 0, s.err
 	case len(s.exports) >= s.limits.Exports:
-		return violation("more than %d results and objects are held: release some", s.limits.Exports)
+		return 0, violation("more than %d results and objects are held: release some", s.limits.Exports)
 	}
-	s.exports[s.nextAnswer] = &export{ref: result, count: 1}
+	id := s.nextAnswer
+	s.exports[id] = &export{ref: result, count: 1, once: once}
 	s.nextAnswer++
-	return nil
+	return id, nil
 }
 
 const pipeline = `["pipeline"`
@@ -112,15 +135,15 @@ func (d *decoder) pushed() (ref, error) {
 			in.release()
 			return nil, err
 		}
+		if to, ok := node.(*imported); ok && d.streaming && in != nil {
+			result, _ := stream(to, path, in)
+			return result, nil
+		}
 		return d.start(node, path, in), nil
 	}
 	p, err := d.single()
 	if err != nil {
 		return nil, err
-	}
-	if p.fault != nil {
-		p.release()
-		return d.session.rejected(p.fault), nil
 	}
 	if promise, ok := p.args[0].(*Promise); ok {
 		return promise.ref, nil
@@ -165,26 +188,30 @@ func (s *Session) receiveReject(d *decoder) error {
 	if err != nil {
 		return err
 	}
-	p, err := d.last()
+	reason, err := d.thrown()
 	if err != nil {
 		return err
 	}
-	p.release()
 	if i != nil {
-		s.settleImport(i, nil, nil, thrown(p))
+		s.settleImport(i, nil, nil, reason)
 	}
 	return nil
 }
 
-// thrown makes an error of whatever the peer threw.
-func thrown(p *payload) error {
-	if p.fault != nil {
-		return p.fault
+// thrown reads the last expression of a message, what the peer threw.
+func (d *decoder) thrown() (*Error, error) {
+	start := d.pos
+	d.evaluating = true
+	p, err := d.last()
+	if err != nil {
+		return nil, err
 	}
-	if err, ok := p.args[0].(*Error); ok {
-		return err
+	p.release()
+	reason := asError(p.args[0])
+	if d.session.proxy {
+		reason.raw = bytes.Clone(bytes.TrimSpace(d.data[start+1 : bytes.LastIndexByte(d.data, ']')]))
 	}
-	return &Error{Message: "the peer threw " + kindOf(p.args[0]), Props: map[string]any{"thrown": p.args[0]}}
+	return reason, nil
 }
 
 // expecting reads the id of an outcome. The entry is nil when it was released.
@@ -240,12 +267,11 @@ func (s *Session) receiveRelease(d *decoder) error {
 }
 
 func (s *Session) receiveAbort(d *decoder) error {
-	p, err := d.last()
+	reason, err := d.thrown()
 	if err != nil {
 		return err
 	}
-	p.release()
-	return &abortError{thrown(p)}
+	return &abortError{reason}
 }
 
 // abortError is the end of a session that the peer aborted.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"math"
 	"math/big"
+	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -28,9 +30,15 @@ type referrer interface {
 	promise(e *encoder, r ref, path []any) error
 	target(e *encoder, t *Target) error
 	item(e *encoder, i *Item) error
-	mark() int
-	undo(mark int) // takes back what was referred to since mark
+	writable(e *encoder, w *Writable) error
+	readable(e *encoder, r *Readable) error
+	blob(e *encoder, b Blob) error
+	mark() mark
+	undo(to mark) // takes back what was referred to since
 }
+
+// mark is a moment in the making of a message.
+type mark struct{ exports, pipings int }
 
 var errTooDeep = &Error{Name: "TypeError", Message: "the value nests too deep to be sent (does it contain itself?)"}
 
@@ -73,8 +81,12 @@ func (e *encoder) value(v any) error {
 		return e.container(v)
 	case *big.Int:
 		e.bigInt(v)
-	case *Stub, *Promise, *Target, *Item:
+	case *Stub, *Promise, *Target, *Item, *Writable, *Readable, Blob:
 		return e.reference(v)
+	case *sealed:
+		return v.writeTo(e)
+	case URL, *url.URL, http.Header, *Request, *Response:
+		return e.fetch(v)
 	case *Error:
 		if v == nil {
 			e.raw("null")
@@ -224,6 +236,20 @@ func (e *encoder) reference(v any) error {
 			return nil
 		}
 		return e.table.target(e, v)
+	case *Writable:
+		if v == nil {
+			e.raw("null")
+			return nil
+		}
+		return e.table.writable(e, v)
+	case *Readable:
+		if v == nil {
+			e.raw("null")
+			return nil
+		}
+		return e.table.readable(e, v)
+	case Blob:
+		return e.table.blob(e, v)
 	default:
 		return e.table.item(e, v.(*Item))
 	}
@@ -234,7 +260,10 @@ func (e *encoder) reference(v any) error {
 // itself always arrives. The stack stays here.
 func (e *encoder) failure(err error) {
 	full := &Error{}
-	_ = errors.As(err, &full)
+	if errors.As(err, &full) && full.raw != nil && err == error(full) {
+		e.buf = append(e.buf, full.raw...)
+		return
+	}
 	e.raw(`["error",`)
 	e.text(cmp.Or(full.Name, "Error"))
 	e.raw(",")
@@ -262,9 +291,9 @@ func (e *encoder) properties(props map[string]any) (sent int) {
 		if key == "name" || key == "message" || key == "stack" {
 			continue
 		}
-		start, depth, mark := len(e.buf), e.depth, 0
+		start, depth, before := len(e.buf), e.depth, mark{}
 		if e.table != nil {
-			mark = e.table.mark()
+			before = e.table.mark()
 		}
 		if sent > 0 {
 			e.raw(",")
@@ -274,7 +303,7 @@ func (e *encoder) properties(props map[string]any) (sent int) {
 		if err := e.value(props[key]); err != nil {
 			e.buf, e.depth = e.buf[:start], depth
 			if e.table != nil {
-				e.table.undo(mark)
+				e.table.undo(before)
 			}
 			continue
 		}

@@ -15,6 +15,8 @@ type Error struct {
 	// Props are the error's own properties. "cause" and "errors" are
 	// JavaScript's. What cannot be sent is left out.
 	Props map[string]any
+
+	raw []byte // what a proxy received, and sends on
 }
 
 // Error gives the message alone; the class adds nothing for a reader in Go.
@@ -84,6 +86,15 @@ func typeErrorf(format string, args ...any) *Error {
 // is "overloaded".
 func overloaded(format string, args ...any) *Error {
 	return &Error{Message: fmt.Sprintf(format, args...), Props: map[string]any{"code": "overloaded"}}
+}
+
+// tooLarge is the rejection of what has more than limit bytes; its own
+// property code is "too_large".
+func tooLarge(what string, limit int) *Error {
+	return &Error{
+		Message: fmt.Sprintf("%s has more than %d bytes", what, limit),
+		Props:   map[string]any{"code": "too_large"},
+	}
 }
 
 // protocolError is a violation by the peer; it aborts the session.

@@ -1,10 +1,13 @@
 package transport
 
+import "bytes"
+
 // export is an entry of the export table: what the peer can refer to.
 type export struct {
 	ref   ref
 	count int  // how often the peer was told of it; release gives that back
 	asked bool // the peer wants the outcome
+	once  bool // goes when the outcome was sent
 }
 
 // wireTable is the referrer of messages to the peer. It undoes what a message
@@ -14,6 +17,7 @@ type wireTable struct {
 	exports  []int64
 	promises []int64 // those of exports whose outcome the peer expects
 	held     []*imported
+	pipings  []piping
 }
 
 func (t *wireTable) stub(e *encoder, r ref) error {
@@ -109,9 +113,52 @@ func (s *Session) export(r ref) (int64, error) {
 	return id, nil
 }
 
-func (t *wireTable) mark() int { return len(t.exports) }
+func (t *wireTable) writable(e *encoder, w *Writable) error {
+	if w.target != nil {
+		return t.export(e, `["writable",`, t.session.bind(w.target))
+	}
+	if w.stub.released.Load() {
+		return errReleased
+	}
+	w.stub.ref.retain()
+	return t.export(e, `["writable",`, w.stub.ref)
+}
 
-func (t *wireTable) undo(mark int) {
+func (t *wireTable) readable(e *encoder, r *Readable) error {
+	if err := r.pass(); err != nil {
+		return err
+	}
+	to, err := t.session.openPipe()
+	if err != nil {
+		r.unpass()
+		return err
+	}
+	t.pipings = append(t.pipings, piping{r, to})
+	e.raw(`["readable",`)
+	e.integer(to.id)
+	e.raw("]")
+	return nil
+}
+
+func (t *wireTable) blob(e *encoder, b Blob) error {
+	e.raw(`["blob",`)
+	e.text(b.Type)
+	e.raw(",")
+	if err := t.readable(e, ReadableFrom(bytes.NewReader(b.Data))); err != nil {
+		return err
+	}
+	e.raw("]")
+	return nil
+}
+
+func (t *wireTable) mark() mark { return mark{len(t.exports), len(t.pipings)} }
+
+func (t *wireTable) undo(to mark) {
+	for _, p := range t.pipings[to.pipings:] {
+		p.drop()
+	}
+	t.pipings = t.pipings[:to.pipings]
+	mark := to.exports
 	for _, id := range t.exports[mark:] {
 		t.session.mu.Lock()
 		x := t.session.exports[id]
@@ -149,10 +196,17 @@ func (s *Session) send(m *message, commit func() error) error {
 		return err
 	}
 	promises := m.promises
-	m.exports, m.promises = m.exports[:0], nil
+	pipings := m.pipings
+	m.exports, m.promises, m.pipings = m.exports[:0], nil, nil
 	s.sendLocked(m)
 	m.unholdLocked() // after m, which a release must not overtake
+	for _, p := range pipings {
+		s.startLocked(p)
+	}
 	s.mu.Unlock()
+	for _, p := range pipings {
+		s.handThrough(p)
+	}
 	for _, id := range promises {
 		_ = s.answerWhenKnown(id) // an id just made is known, or the session ended
 	}
@@ -164,7 +218,7 @@ func (s *Session) discard(m *message) {
 	s.mu.Lock()
 	m.unholdLocked()
 	s.mu.Unlock()
-	m.undo(0)
+	m.undo(mark{})
 	m.free()
 }
 

@@ -58,9 +58,6 @@ func decodeData(wire []byte) (any, error) {
 	if err == nil {
 		err = d.end()
 	}
-	if err == nil {
-		err = d.out.fault
-	}
 	return v, err
 }
 
@@ -70,6 +67,8 @@ type nowhere struct{}
 func (nowhere) lookup(int64) (any, error)        { return nil, violation("nothing here") }
 func (nowhere) importStub(int64) (ref, error)    { return nil, violation("nothing here") }
 func (nowhere) importPromise(int64) (ref, error) { return nil, violation("nothing here") }
+
+func (nowhere) importStream(int64) (any, error) { return nil, violation("nothing here") }
 
 // hasNegativeZero finds -0, which is sent as 0, as JavaScript does; and stacks,
 // which are not sent.

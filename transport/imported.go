@@ -1,9 +1,6 @@
 package transport
 
-import (
-	"context"
-	"fmt"
-)
+import "context"
 
 // imported is an entry of the import table: something of the peer's, or the
 // outcome of a call to it. Once a promise is resolved it stands for its value
@@ -173,7 +170,7 @@ func (s *Session) dropLocked(i *imported) {
 	}
 	i.gone = true
 	delete(s.imports, i.id)
-	if s.ended {
+	if s.ended || i.remote == 0 {
 		return
 	}
 	m := newMessage()
@@ -209,12 +206,6 @@ func (s *Session) importLocked(id int64, promise bool) (*imported, error) {
 // resolveImport gives an entry its outcome, once the promises in that have
 // theirs; until then calls on it keep going to the peer.
 func (s *Session) resolveImport(i *imported, p *payload) {
-	if p.fault != nil {
-		err := p.fault
-		p.release()
-		s.settleImport(i, nil, nil, err)
-		return
-	}
 	if _, follows := p.args[0].(*Promise); follows {
 		s.settleImport(i, p.args[0], p.handles(), nil)
 		return
@@ -294,6 +285,10 @@ func (s *Session) gather(ctx context.Context, p *payload, limit int) error {
 // All of it together has at most limit bytes: promises for lists of promises
 // for lists would otherwise grow without end.
 func (s *Session) substitute(p *payload, w place, value any, from eventual, limit int) error {
+	if b, ok := value.(Blob); ok {
+		w.set(b) // nobody changes it
+		return p.spend(len(b.Data), limit)
+	}
 	if _, local := from.(*answer); !isScalar(value) && (local || refers(value)) {
 		c, err := s.copied([]any{value})
 		if err != nil {
@@ -302,14 +297,20 @@ func (s *Session) substitute(p *payload, w place, value any, from eventual, limi
 		value = c.args[0]
 		p.stubs = append(p.stubs, c.stubs...)
 		p.waits = append(p.waits, c.waits...)
-		if p.spent += c.size; p.spent > limit {
-			return &Error{
-				Message: fmt.Sprintf("with its promises resolved, a value has more than %d bytes", limit),
-				Props:   map[string]any{"code": "too_large"},
-			}
+		p.reads = append(p.reads, c.reads...)
+		if err := p.spend(c.size, limit); err != nil {
+			return err
 		}
 	}
 	w.set(value)
+	return nil
+}
+
+// spend counts bytes that an outcome adds to p.
+func (p *payload) spend(bytes, limit int) error {
+	if p.spent += bytes; p.spent > limit {
+		return tooLarge("with its promises resolved, a value", limit)
+	}
 	return nil
 }
 

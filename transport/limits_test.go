@@ -201,8 +201,8 @@ func TestResultsThatAreNotReleasedAreBounded(t *testing.T) {
 			if err := w.s.Err(); err != nil {
 				t.Errorf("%.40s: %v", push, err)
 			}
-			for range 10 {
-				w.say(push)
+			for range 10 { // it ends in the middle
+				_ = w.conn.Write(t.Context(), []byte(push))
 			}
 			w.expectAbort("results of more than 500000 bytes are held")
 			<-w.err

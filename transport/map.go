@@ -126,6 +126,11 @@ func (d *decoder) bareArray(item func() error) error {
 	if err := d.next(); err != nil {
 		return err
 	}
+	return d.list(item)
+}
+
+// list reads an array that is not wrapped.
+func (d *decoder) list(item func() error) error {
 	if err := d.expect('['); err != nil {
 		return err
 	}
@@ -149,6 +154,12 @@ func (d *decoder) bareArray(item func() error) error {
 // to each element of an array, to any other value itself, to null and
 // undefined not at all.
 func (s *Session) remapAt(k kept, path []any, m *mapping) ref {
+	value, err := opened(k.value)
+	if err != nil {
+		m.release()
+		return s.rejected(err)
+	}
+	k.value = value
 	for i := 0; ; i++ {
 		switch r := k.value.(type) {
 		case *Promise:
@@ -239,10 +250,6 @@ func (s *Session) applyTo(element kept, m *mapping, out *payload) (any, error) {
 		if err != nil {
 			return nil, typeErrorf("map: %v", err)
 		}
-		if p.fault != nil {
-			p.release()
-			return nil, p.fault
-		}
 		if i == len(m.instructions)-1 {
 			out.stubs = append(out.stubs, p.stubs...)
 			out.waits = append(out.waits, p.waits...)
@@ -275,3 +282,6 @@ func (l *lap) importStub(int64) (ref, error) {
 	return nil, violation("a map cannot introduce objects")
 }
 func (l *lap) importPromise(int64) (ref, error) { return l.importStub(0) }
+func (l *lap) importStream(int64) (any, error) {
+	return nil, violation("a map cannot introduce streams")
+}

@@ -221,5 +221,11 @@ func (m *mapper) target(*encoder, *Target) error {
 	return typeErrorf("a target cannot be made inside a map's function: make a stub outside and use that")
 }
 
-func (m *mapper) mark() int { return 0 }
-func (m *mapper) undo(int)  {}
+var errStreamInMap = typeErrorf("a stream or blob cannot be made inside a map's function")
+
+func (m *mapper) writable(*encoder, *Writable) error { return errStreamInMap }
+func (m *mapper) readable(*encoder, *Readable) error { return errStreamInMap }
+func (m *mapper) blob(*encoder, Blob) error          { return errStreamInMap }
+
+func (m *mapper) mark() mark { return mark{} }
+func (m *mapper) undo(mark)  {}

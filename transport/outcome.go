@@ -92,7 +92,23 @@ func (s *Session) sendOutcome(id int64, x *export, v any, err error) {
 	if err != nil {
 		s.sendRejection(id, x, err)
 	}
+	if x.once {
+		s.forget(id, x)
+	}
 	s.settled()
+}
+
+// forget takes out an export that the peer will not release.
+func (s *Session) forget(id int64, x *export) {
+	s.mu.Lock()
+	gone := s.exports[id] == x
+	if gone {
+		delete(s.exports, id)
+	}
+	s.mu.Unlock()
+	if gone {
+		x.ref.release()
+	}
 }
 
 var errNotWanted = errors.New("the peer released the result")

@@ -7,9 +7,11 @@ type payload struct {
 	args  []any
 	stubs []*Stub // owned
 	waits []place // promises among args, owned
-	fault error   // why it can go no further: it holds what is not supported
-	size  int     // bytes of the message it came in, or that it would take
-	spent int     // bytes of outcomes copied into it
+	reads []*Readable
+	// sealed stands for args in a proxy, until own.
+	sealed *sealed
+	size   int // bytes of the message it came in, or that it would take
+	spent  int // bytes of outcomes copied into it
 
 	// borrowed args are the application's own: any Go values, whose stubs and
 	// promises stay the application's.
@@ -53,7 +55,34 @@ func (p *payload) release() {
 		}
 	}
 	p.stubs = nil
+	for _, r := range p.reads {
+		if r.lent.Load() {
+			r.Release()
+		}
+	}
+	p.reads = nil
+	if p.sealed != nil {
+		p.sealed.Release()
+		p.sealed = nil
+	}
 	p.stopWaiting()
+}
+
+// first is the first value, if there is one. It is for payloads that were
+// evaluated.
+func (p *payload) first() any {
+	if p.sealed != nil || len(p.args) == 0 {
+		return Undefined{}
+	}
+	return p.args[0]
+}
+
+// write writes the values as a call's arguments.
+func (p *payload) write(e *encoder) error {
+	if p.sealed != nil {
+		return p.sealed.writeArguments(e)
+	}
+	return e.elements(p.args)
 }
 
 // stopWaiting releases the promises of p: their outcomes, if they came, are
@@ -68,10 +97,24 @@ func (p *payload) stopWaiting() {
 // own makes a payload of the application's values one that can be kept and
 // delivered: values as they would arrive over a wire, references dup'ed.
 func (p *payload) own(s *Session) (*payload, error) {
-	if !p.borrowed {
+	switch {
+	case p.sealed != nil:
+		return p.unsealed()
+	case !p.borrowed:
 		return p, nil
 	}
 	return s.copied(p.args)
+}
+
+// unsealed evaluates a sealed payload, which it takes over.
+func (p *payload) unsealed() (*payload, error) {
+	v := p.sealed
+	p.sealed = nil
+	q, err := v.arguments()
+	if err == nil {
+		q.size = p.size
+	}
+	return q, err
 }
 
 // copied gives the values as they would arrive over a wire.
@@ -84,7 +127,7 @@ func (s *Session) copied(args []any) (*payload, error) {
 		d := decoder{scanner: scanner{data: e.buf}, session: s, scope: table, depth: s.limits.Depth + 2}
 		p, err = d.arguments()
 	}
-	table.undo(0)
+	table.undo(mark{})
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +140,7 @@ func (s *Session) copied(args []any) (*payload, error) {
 type looseTable struct {
 	session *Session
 	refs    []ref
+	kept    []any // streams and blobs, which are the same on both sides
 }
 
 func (t *looseTable) add(e *encoder, kind string, r ref) {
@@ -129,13 +173,39 @@ func (t *looseTable) target(e *encoder, target *Target) error {
 
 func (t *looseTable) item(*encoder, *Item) error { return errStrayItem }
 
-func (t *looseTable) mark() int { return len(t.refs) }
+func (t *looseTable) writable(e *encoder, w *Writable) error {
+	if w.stub == nil {
+		return t.keep(e, w)
+	}
+	if w.stub.released.Load() {
+		return errReleased
+	}
+	w.stub.ref.retain()
+	t.add(e, `["writable",`, w.stub.ref)
+	return nil
+}
 
-func (t *looseTable) undo(mark int) {
-	for _, r := range t.refs[mark:] {
+func (t *looseTable) readable(e *encoder, r *Readable) error { return t.keep(e, r) }
+func (t *looseTable) blob(e *encoder, b Blob) error          { return t.keep(e, b) }
+
+func (t *looseTable) keep(e *encoder, v any) error {
+	e.raw(`["readable",`)
+	e.integer(int64(len(t.kept)))
+	e.raw("]")
+	t.kept = append(t.kept, v)
+	return nil
+}
+
+// importStream gives back what was kept.
+func (t *looseTable) importStream(id int64) (any, error) { return t.kept[id], nil }
+
+func (t *looseTable) mark() mark { return mark{exports: len(t.refs)} }
+
+func (t *looseTable) undo(to mark) {
+	for _, r := range t.refs[to.exports:] {
 		r.release()
 	}
-	t.refs = t.refs[:mark]
+	t.refs = t.refs[:to.exports]
 }
 
 func (t *looseTable) lookup(int64) (any, error) { return nil, violation("a copy imports nothing") }

@@ -65,11 +65,14 @@ func (p *Promise) Await(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i, ok := from.(*imported); ok {
-		i.deliver()
+	if isScalar(value) {
 		return value, nil
 	}
-	if isScalar(value) {
+	if i, ok := from.(*imported); ok {
+		if _, proxied := value.(*sealed); proxied {
+			return i.session.deliverable(ctx, value)
+		}
+		i.deliver()
 		return value, nil
 	}
 	return from.(*answer).session.deliverable(ctx, value)
@@ -167,11 +170,11 @@ func Await[T any](ctx context.Context, p *Promise) (T, error) {
 	return result, nil
 }
 
-// releaseAll releases the stubs in a received value.
+// releaseAll releases the stubs and streams in a received value.
 func releaseAll(value any) {
 	references(value, func(r any) {
-		if s, ok := r.(*Stub); ok {
-			s.Release()
+		if r, ok := r.(releaser); ok {
+			r.Release()
 		}
 	})
 }

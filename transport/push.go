@@ -2,22 +2,8 @@ package transport
 
 // sendCall pushes a call, or a read when in is nil, of path in i.
 func (s *Session) sendCall(i *imported, path []any, in *payload) ref {
-	r, ok := s.push(i, func(e *encoder) error {
-		e.raw(`["push",["pipeline",`)
-		e.integer(i.id)
-		e.raw(",")
-		if err := e.path(path); err != nil {
-			return err
-		}
-		if in != nil {
-			e.raw(",")
-			if err := e.elements(in.args); err != nil {
-				return err
-			}
-		}
-		e.raw("]]")
-		return nil
-	})
+	result := &imported{session: s, promise: true, refs: 1, remote: 1}
+	r, ok := s.push(i, result, func(e *encoder) error { return e.call(`["push",["pipeline",`, i.id, path, in) })
 	if !ok {
 		r, _ := i.callValue(path, in)
 		return r
@@ -26,9 +12,45 @@ func (s *Session) sendCall(i *imported, path []any, in *payload) ref {
 	return r
 }
 
+// sendStream is sendCall by a stream message: the peer sends the outcome
+// unasked and forgets it then.
+func (s *Session) sendStream(i *imported, path []any, in *payload) (r ref, size int) {
+	result := &imported{session: s, promise: true, refs: 1, asked: true}
+	r, ok := s.push(i, result, func(e *encoder) error {
+		err := e.call(`["stream",["pipeline",`, i.id, path, in)
+		size = len(e.buf)
+		return err
+	})
+	if !ok {
+		r, _ := i.callValue(path, in)
+		return r, 0
+	}
+	in.release()
+	return r, size
+}
+
+// call writes a call, or a read when in is nil.
+func (e *encoder) call(kind string, id int64, path []any, in *payload) error {
+	e.raw(kind)
+	e.integer(id)
+	e.raw(",")
+	if err := e.path(path); err != nil {
+		return err
+	}
+	if in != nil {
+		e.raw(",")
+		if err := in.write(e); err != nil {
+			return err
+		}
+	}
+	e.raw("]]")
+	return nil
+}
+
 // sendMap pushes a map over what lies at path in i.
 func (s *Session) sendMap(i *imported, path []any, m *mapping) ref {
-	r, ok := s.push(i, func(e *encoder) error {
+	result := &imported{session: s, promise: true, refs: 1, remote: 1}
+	r, ok := s.push(i, result, func(e *encoder) error {
 		e.raw(`["push",["remap",`)
 		e.integer(i.id)
 		e.raw(",")
@@ -61,10 +83,9 @@ func (s *Session) sendMap(i *imported, path []any, m *mapping) ref {
 	return r
 }
 
-// push sends a message that asks i's side for something and returns the
-// outcome to come. It is not ok when i was resolved meanwhile, and its value
-// is here.
-func (s *Session) push(i *imported, write func(*encoder) error) (r ref, ok bool) {
+// push sends a message that asks i's side for something, whose outcome will be
+// result. It is not ok when i was resolved meanwhile, and its value is here.
+func (s *Session) push(i, result *imported, write func(*encoder) error) (r ref, ok bool) {
 	if !s.hold(i) {
 		if _, _, resolved := i.outcome(); resolved {
 			return nil, false
@@ -80,10 +101,9 @@ func (s *Session) push(i *imported, write func(*encoder) error) (r ref, ok bool)
 		s.discard(m)
 		return s.rejected(unsent(err)), true
 	}
-	result := &imported{session: s, promise: true, refs: 1, remote: 1}
 	err := s.send(m, func() error {
 		if len(s.imports) >= s.limits.Imports {
-			return overloaded("%d calls and objects are open in this session: await or release some", len(s.imports))
+			return s.crowdedLocked()
 		}
 		result.id = s.nextPush
 		s.nextPush++
@@ -94,6 +114,10 @@ func (s *Session) push(i *imported, write func(*encoder) error) (r ref, ok bool)
 		return s.rejected(unsent(err)), true
 	}
 	return result, true
+}
+
+func (s *Session) crowdedLocked() error {
+	return overloaded("%d calls and objects are open in this session: await or release some", len(s.imports))
 }
 
 // Mark is a moment in a session's sending, for who makes several calls and

@@ -30,11 +30,6 @@ func (d *decoder) located() (node any, path []any, in *payload, err error) {
 
 // start calls or reads what lies at path in node.
 func (d *decoder) start(node any, path []any, in *payload) ref {
-	if in != nil && in.fault != nil {
-		fault := in.fault
-		in.release()
-		return d.session.rejected(fault)
-	}
 	switch n := node.(type) {
 	case kept:
 		return d.session.at(n, path, in)

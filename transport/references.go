@@ -39,6 +39,19 @@ func walkReferences(v any, f func(any), depth int) (ok bool) {
 			f(v)
 		}
 		return true
+	case *Readable:
+		if v != nil {
+			f(v)
+		}
+		return true
+	case *Writable:
+		if v != nil {
+			f(v)
+		}
+		return true
+	case *sealed:
+		f(v)
+		return true
 	case []any:
 		for _, item := range v {
 			if depth == 0 || !walkReferences(item, f, depth-1) {
@@ -100,7 +113,8 @@ func reflectedReferences(v reflect.Value, f func(any), depth int) (ok bool) {
 // isReference says whether walkReferences has a case for the pointer type t.
 func isReference(t reflect.Type) bool {
 	switch t {
-	case reflect.TypeFor[*Target](), reflect.TypeFor[*Stub](), reflect.TypeFor[*Promise](), reflect.TypeFor[*Error]():
+	case reflect.TypeFor[*Target](), reflect.TypeFor[*Stub](), reflect.TypeFor[*Promise](), reflect.TypeFor[*Error](),
+		reflect.TypeFor[*Readable](), reflect.TypeFor[*Writable]():
 		return true
 	}
 	return false

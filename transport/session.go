@@ -16,6 +16,10 @@ type Config struct {
 	// the caller's and must live as long as the session.
 	Main   Object
 	Limits Limits
+	// Proxy says that what this session receives goes on to another: values
+	// pass as they came, to the order of keys, the stacks of errors and what is
+	// thrown that is no error. Without it they pass as Go values do.
+	Proxy bool
 	// Log gets what no caller can be told: a method that panicked. nil discards.
 	Log *slog.Logger
 }
@@ -37,6 +41,10 @@ type Session struct {
 	wake   chan struct{}  // holds a token when the writer has something to do
 	keys   keyCache       // the reader's
 	oneWay bool           // the peer can answer nothing: an HTTP batch at the server
+	// unpaced says that streams need not wait for acknowledgements: none can
+	// come before all is sent.
+	unpaced bool
+	proxy   bool
 
 	decoder decoder // the reader's
 
@@ -66,7 +74,7 @@ type Session struct {
 // can be made.
 func NewSession(c Conn, cfg Config) *Session {
 	s := &Session{
-		conn: c, log: cfg.Log, limits: cfg.Limits.withDefaults(),
+		conn: c, log: cfg.Log, proxy: cfg.Proxy, limits: cfg.Limits.withDefaults(),
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
 		imports: map[int64]*imported{}, exports: map[int64]*export{}, bindings: map[*Target]*binding{},
 		nextPush: 1, sentPush: 1, nextAnswer: 1, nextExport: -1,

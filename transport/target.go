@@ -19,6 +19,7 @@ type Method func(ctx context.Context, call *Call) (any, error)
 type Target struct {
 	methods  map[string]Method
 	function Method
+	getters  map[string]Method
 
 	mu       sync.Mutex
 	sessions int // that hold it
@@ -32,6 +33,26 @@ func NewTarget(methods map[string]Method) *Target { return &Target{methods: meth
 
 // NewFunc returns a function.
 func NewFunc(m Method) *Target { return &Target{function: m} }
+
+// Getter adds a property, whose value m returns when it is read. It is called
+// as methods are, in their order and without arguments. It returns t, which no
+// peer may have yet.
+func (t *Target) Getter(name string, m Method) *Target {
+	if t.getters == nil {
+		t.getters = map[string]Method{}
+	}
+	t.getters[name] = m
+	return t
+}
+
+// getter finds the property that a path begins with.
+func (t *Target) getter(path []any) Method {
+	if len(path) == 0 || t.getters == nil {
+		return nil
+	}
+	name, _ := path[0].(string)
+	return t.getters[name]
+}
 
 // OnRelease arranges for f to run once, when the last reference that a peer
 // had is gone, or its session ended. f must not block. It returns t.
@@ -142,6 +163,11 @@ func (b *binding) broken(func(error)) {}
 // remap applies m to the object itself; its properties are functions or
 // undefined, which are not mapped.
 func (b *binding) remap(path []any, m *mapping) ref {
+	if g := b.target.getter(path); g != nil {
+		value := b.invoke(g, &payload{})
+		defer value.release()
+		return value.remap(path[1:], m)
+	}
 	defer m.release()
 	if len(path) == 0 {
 		return b.session.apply(kept{b.target, b}, m)
@@ -150,13 +176,28 @@ func (b *binding) remap(path []any, m *mapping) ref {
 }
 
 func (b *binding) call(path []any, in *payload) ref {
+	if g := b.target.getter(path); g != nil {
+		value := b.invoke(g, &payload{})
+		if in == nil && len(path) == 1 {
+			return value
+		}
+		defer value.release()
+		return value.call(path[1:], in)
+	}
 	if in == nil {
 		return b.read(path)
 	}
 	m, err := b.target.method(path)
-	if err == nil {
-		in, err = in.own(b.session)
+	if err != nil {
+		in.release()
+		return b.session.rejected(err)
 	}
+	return b.invoke(m, in)
+}
+
+// invoke puts a call of m in line.
+func (b *binding) invoke(m Method, in *payload) ref {
+	in, err := in.own(b.session)
 	if err == nil {
 		err = b.session.admit(b, in.size)
 	}

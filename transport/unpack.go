@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"net/http"
 	"reflect"
 	"slices"
 	"time"
@@ -67,6 +68,10 @@ var (
 func unpack(v any, d reflect.Value) *misfit {
 	if text, ok := v.(string); ok && d.Kind() == reflect.String {
 		d.SetString(text)
+		return nil
+	}
+	if text, ok := v.(URL); ok && d.Kind() == reflect.String {
+		d.SetString(string(text))
 		return nil
 	}
 	if _, skip := v.(Undefined); skip && d.Kind() != reflect.Interface {
@@ -292,7 +297,8 @@ func unpackSlice(v any, d reflect.Value) *misfit {
 // wire.
 func unpackForeign(v any, d reflect.Value) *misfit {
 	switch v.(type) {
-	case bool, float64, string, []any, map[string]any, []byte, Bytes, time.Time, *big.Int, error, *Stub, *Promise, *Target:
+	case bool, float64, string, []any, map[string]any, []byte, Bytes, time.Time, *big.Int, error, *Stub, *Promise, *Target,
+		Undefined, *Readable, *Writable, Blob, URL, http.Header, *Request, *Response:
 		return mismatch(d.Type(), v)
 	}
 	plain, err := wireForm(v)

@@ -1,6 +1,9 @@
 package transport
 
-import "fmt"
+import (
+	"fmt"
+	"net/http"
+)
 
 // Undefined is JavaScript's undefined, which is not null.
 type Undefined struct{}
@@ -54,6 +57,18 @@ func kindOf(v any) string {
 		return "a promise"
 	case error:
 		return "an error"
+	case *Readable, *Writable:
+		return "a stream"
+	case Blob:
+		return "a blob"
+	case URL:
+		return "a URL"
+	case http.Header:
+		return "headers"
+	case *Request:
+		return "a request"
+	case *Response:
+		return "a response"
 	}
 	switch fmt.Sprintf("%T", v) {
 	case "time.Time":

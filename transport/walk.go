@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"math/big"
+	"net/http"
 	"reflect"
 	"slices"
 	"strconv"
@@ -20,7 +21,12 @@ type kept struct {
 // at calls, or reads when in is nil, what lies at path inside a value.
 // References on the way take over with the rest of the path.
 func (s *Session) at(k kept, path []any, in *payload) ref {
-	k.value = noNil(k.value)
+	value, err := opened(k.value)
+	if err != nil {
+		in.release()
+		return s.rejected(err)
+	}
+	k.value = noNil(value)
 	for i, step := range path {
 		if r, done := s.through(k, path[i:], in); done {
 			return r
@@ -88,6 +94,18 @@ func (s *Session) adopt(v any) (held []releaser) {
 				r.ref, r.path = r.ref.call(r.path, nil), nil
 			}
 			held = append(held, r)
+		case *Readable:
+			r.lent.Store(false)
+			held = append(held, r)
+		case *Writable:
+			if r.stub == nil {
+				held = append(held, holder{s.bind(r.target)})
+				break
+			}
+			r.stub.lent.Store(false)
+			held = append(held, r.stub)
+		case *sealed:
+			held = append(held, r)
 		}
 	})
 	return held
@@ -104,10 +122,17 @@ func (p *payload) handles() (held []releaser) {
 		s.lent.Store(false)
 		held = append(held, s)
 	}
+	for _, r := range p.reads {
+		r.lent.Store(false)
+		held = append(held, r)
+	}
+	if p.sealed != nil {
+		held = append(held, p.sealed)
+	}
 	for _, w := range p.waits {
 		held = append(held, w.promise)
 	}
-	p.stubs, p.waits = nil, nil
+	p.stubs, p.reads, p.sealed, p.waits = nil, nil, nil, nil
 	return held
 }
 
@@ -146,7 +171,8 @@ func propertyOf(v, step any) (any, error) {
 		return Undefined{}, nil
 	case Undefined:
 		return nil, typeErrorf("cannot read %v of undefined", pathName([]any{step}))
-	case nil, bool, string, float64, int, time.Time, []byte, *big.Int, error, Bytes:
+	case nil, bool, string, float64, int, time.Time, []byte, *big.Int, error, Bytes,
+		Blob, URL, http.Header, *Request, *Response, *Readable, *Writable:
 		return Undefined{}, nil
 	case int64:
 		return Undefined{}, nil

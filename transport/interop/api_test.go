@@ -21,31 +21,44 @@ type api struct {
 	seen     []any
 	kept     *transport.Stub
 	disposed atomic.Int64
+	sunken   *sunken
 	stats    func() transport.Stats
 }
 
 func newAPI(stats func() transport.Stats) *target {
 	a := &api{stats: stats}
 	return transport.NewTarget(map[string]method{
-		"echo":         func(_ context.Context, c *call) (any, error) { return c.Arg(0), nil },
-		"add":          a.add,
-		"note":         a.note,
-		"seen":         func(context.Context, *call) (any, error) { return a.seen, nil },
-		"counter":      a.counter,
-		"laterCounter": a.laterCounter,
-		"counters":     a.counters,
-		"disposed":     func(context.Context, *call) (any, error) { return a.disposed.Load(), nil },
-		"list":         a.list,
-		"describe":     a.describe,
-		"later":        a.later,
-		"call":         a.call,
-		"tell":         a.tell,
-		"keepTarget":   a.keep,
-		"tellKept":     a.tellKept,
-		"drop":         a.drop,
-		"stats":        a.count,
-		"fail":         a.fail,
-		"failMany":     a.failMany,
+		"echo":          func(_ context.Context, c *call) (any, error) { return c.Arg(0), nil },
+		"add":           a.add,
+		"note":          a.note,
+		"seen":          func(context.Context, *call) (any, error) { return a.seen, nil },
+		"counter":       a.counter,
+		"laterCounter":  a.laterCounter,
+		"counters":      a.counters,
+		"disposed":      func(context.Context, *call) (any, error) { return a.disposed.Load(), nil },
+		"list":          a.list,
+		"describe":      a.describe,
+		"later":         a.later,
+		"call":          a.call,
+		"tell":          a.tell,
+		"keepTarget":    a.keep,
+		"tellKept":      a.tellKept,
+		"drop":          a.drop,
+		"stats":         a.count,
+		"fail":          a.fail,
+		"failMany":      a.failMany,
+		"read":          read,
+		"collect":       collect,
+		"produce":       produce,
+		"produceBadly":  produceBadly,
+		"counterStream": counterStream,
+		"ignore":        func(context.Context, *call) (any, error) { return nil, nil },
+		"write":         write,
+		"abort":         abort,
+		"leaveOpen":     leaveOpen,
+		"sink":          a.sink,
+		"sunk":          a.sunk,
+		"slowly":        slowly,
 	})
 }
 

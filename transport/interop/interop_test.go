@@ -62,7 +62,7 @@ func TestReferenceClient(t *testing.T) {
 	if err := client.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if want := 13; scenarios != want {
+	if want := 17; scenarios != want {
 		t.Errorf("%d scenarios ran, want %d", scenarios, want)
 	}
 }

@@ -1,0 +1,410 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+)
+
+// pipe is a stream that the peer writes, the protocol's "pipe". Writes wait in
+// it until they are read here, or go on to where the stream was passed. Each
+// is answered when it was taken, which is what paces the writer.
+type pipe struct {
+	session *Session
+	arrived chan struct{} // holds a token when there may be something to take
+
+	mu      sync.Mutex
+	refs    int
+	claimed bool // its readable end was handed out
+	queue   []write
+	closing *write // a Close to be answered when the queue is empty
+	end     error  // what the reader gets after the queue; io.EOF is the good end
+	refusal error  // why nothing more is taken
+	next    ref    // where writes go on to
+	moving  bool   // the queue is on its way there
+}
+
+// write is one call of the stream's writer.
+type write struct {
+	method string
+	in     *payload
+	result *answer
+}
+
+func (s *Session) newPipe() *pipe {
+	return &pipe{session: s, refs: 1, arrived: make(chan struct{}, 1)}
+}
+
+func (p *pipe) call(path []any, in *payload) ref {
+	method := ""
+	if len(path) == 1 {
+		method, _ = path[0].(string)
+	}
+	if in == nil || method != "write" && method != "close" && method != "abort" {
+		in.release()
+		return p.session.rejected(typeErrorf("a stream has the methods write, close and abort, not %q", pathName(path)))
+	}
+	w := write{method, in, p.session.newAnswer()}
+	w.result.retain() // the caller's
+	if next := p.accept(w); next != nil {
+		w.forward(next)
+	}
+	return w.result
+}
+
+// accept takes a write in, or gives where it shall go.
+func (p *pipe) accept(w write) (next ref) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next != nil && !p.moving {
+		return p.next
+	}
+	err := p.refusal
+	if err == nil {
+		err = p.session.enter(w.in.bytes())
+	}
+	if err != nil {
+		w.done(err)
+		return nil
+	}
+	switch w.method {
+	case "write":
+		p.queue = append(p.queue, w)
+	case "close":
+		p.end, p.refusal, p.closing = io.EOF, errStreamClosed, &w
+		p.answerCloseLocked()
+	case "abort":
+		p.rejectLocked(w.reason())
+		w.leave(nil)
+	}
+	p.signal()
+	return nil
+}
+
+func (p *pipe) signal() {
+	select {
+	case p.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// done answers a write and lets go of it.
+func (w *write) done(err error) {
+	if err != nil {
+		w.result.resolve(nil, nil, err)
+	} else {
+		w.result.resolve(Undefined{}, nil, nil)
+	}
+	w.in.release()
+	w.result.release()
+}
+
+// leave is done for a write that was counted when it entered.
+func (w *write) leave(err error) {
+	w.result.session.leave(w.in.bytes())
+	w.done(err)
+}
+
+// forward sends a write on, whose outcome becomes this one's.
+func (w *write) forward(to ref) {
+	result, _ := stream(to, []any{w.method}, w.in)
+	w.result.follow(result)
+	w.result.release()
+}
+
+// reason is what an abort gives as one.
+func (w *write) reason() error {
+	in, err := w.in.own(w.result.session)
+	if err != nil {
+		return err
+	}
+	w.in = in
+	return asError(in.first())
+}
+
+// answerCloseLocked answers a Close that has nothing left before it.
+func (p *pipe) answerCloseLocked() {
+	if p.closing != nil && len(p.queue) == 0 {
+		p.closing.leave(nil)
+		p.closing = nil
+	}
+}
+
+// rejectLocked ends the stream badly for both sides.
+func (p *pipe) rejectLocked(why error) {
+	p.end, p.refusal = why, why
+	if p.closing != nil {
+		p.queue = append(p.queue, *p.closing)
+		p.closing = nil
+	}
+	for _, w := range p.queue {
+		w.leave(why)
+	}
+	p.queue = nil
+}
+
+// next takes a chunk.
+func (r *pipeSource) next(ctx context.Context) (any, error) {
+	for {
+		w, err := r.pipe.take()
+		switch {
+		case err != nil:
+			return nil, err
+		case w != nil:
+			return w.chunk(ctx)
+		}
+		select {
+		case <-r.pipe.arrived:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// pipeSource reads a pipe.
+type pipeSource struct{ pipe *pipe }
+
+func (r *pipeSource) cancel(reason error) {
+	p := r.pipe
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rejectLocked(reason)
+	p.signal()
+}
+
+// take takes the oldest write, or tells the end, or that there is nothing yet.
+func (p *pipe) take() (*write, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.queue) == 0 {
+		return nil, p.end
+	}
+	w := p.queue[0]
+	p.queue[0] = write{}
+	p.queue = p.queue[1:]
+	p.answerCloseLocked()
+	return &w, nil
+}
+
+// chunk is what a write that was taken brought. Promises in it come first.
+func (w *write) chunk(ctx context.Context) (any, error) {
+	s := w.result.session
+	in, err := w.in.own(s)
+	if err == nil {
+		w.in = in
+		err = s.gather(ctx, in, s.limits.MessageBytes)
+	}
+	if err != nil {
+		w.leave(err)
+		return nil, err
+	}
+	chunk := in.first()
+	in.handles() // the reader's
+	w.leave(nil)
+	return chunk, nil
+}
+
+// passTo sends what came and what comes on to next, which it takes over.
+func (p *pipe) passTo(next ref) {
+	p.mu.Lock()
+	p.next, p.moving = next, true
+	for len(p.queue) > 0 {
+		queue := p.queue
+		p.queue = nil
+		p.mu.Unlock()
+		for _, w := range queue {
+			w.result.session.leave(w.in.bytes())
+			w.forward(next)
+		}
+		p.mu.Lock()
+	}
+	p.moving = false
+	closing, end, dropped := p.closing, p.end, p.refs == 0
+	p.closing = nil
+	p.mu.Unlock()
+	switch {
+	case closing != nil:
+		closing.result.session.leave(closing.in.bytes())
+		closing.forward(next)
+	case end == io.EOF:
+		tell(next, "close")
+	case end != nil && !errors.Is(end, errStreamDropped):
+		tell(next, "abort", end)
+	}
+	if dropped {
+		next.release()
+	}
+}
+
+// tell makes a call of a stream whose outcome nobody asks for.
+func tell(to ref, method string, args ...any) {
+	result, _ := stream(to, []any{method}, &payload{args: args, borrowed: true})
+	after(result, func(error) {})
+}
+
+func (p *pipe) retain() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refs++
+}
+
+// release of the last reference ends a stream that was not closed.
+func (p *pipe) release() {
+	p.mu.Lock()
+	p.refs--
+	next, last := p.next, p.refs == 0
+	if last && next == nil && p.end == nil {
+		why := error(errStreamDropped)
+		if err := p.session.Err(); err != nil {
+			why = err
+		}
+		p.rejectLocked(why)
+		p.signal()
+	}
+	p.mu.Unlock()
+	if last && next != nil {
+		next.release()
+	}
+}
+
+func (p *pipe) broken(func(error)) {}
+
+func (p *pipe) remap(_ []any, m *mapping) ref {
+	m.release()
+	return p.session.rejected(typeErrorf("a stream cannot be mapped"))
+}
+
+// receivePipe makes a stream that the peer is about to write.
+func (s *Session) receivePipe(d *decoder) error {
+	if err := d.close(); err != nil {
+		return err
+	}
+	p := s.newPipe()
+	if _, err := s.hand(p, false); err != nil {
+		p.release()
+		return err
+	}
+	return nil
+}
+
+// importStream hands out the readable end of a pipe, once.
+func (s *Session) importStream(id int64) (any, error) {
+	s.mu.Lock()
+	x := s.exports[id]
+	s.mu.Unlock()
+	if x == nil {
+		return nil, s.unknown(id)
+	}
+	p, ok := x.ref.(*pipe)
+	if !ok {
+		return nil, violation("id %d is not a pipe", id)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.claimed {
+		return nil, violation("the stream with id %d was passed before", id)
+	}
+	p.claimed = true
+	return &Readable{source: &pipeSource{p}}, nil
+}
+
+// openPipe makes a stream for this side to write.
+func (s *Session) openPipe() (*imported, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.ended:
+		return nil, s.err
+	case len(s.imports) >= s.limits.Imports:
+		return nil, s.crowdedLocked()
+	}
+	m := newMessage()
+	m.raw(`["pipe"]`)
+	i := &imported{session: s, id: s.nextPush, refs: 1, remote: 1}
+	s.nextPush++
+	s.imports[i.id] = i
+	s.sendLocked(m)
+	return i, nil
+}
+
+// piping is a stream on its way to the peer.
+type piping struct {
+	from *Readable
+	to   *imported
+}
+
+// startLocked begins to write the stream to the peer. What another session
+// brings is handed through, anything else is read and written here.
+func (s *Session) startLocked(p piping) {
+	if _, through := p.from.source.(*pipeSource); through {
+		return
+	}
+	s.owed++
+	s.work.Add(1)
+	go func() {
+		defer s.work.Done()
+		p.pump(s)
+		s.settled()
+	}()
+}
+
+// handThrough is the other half of startLocked, for which the session must not
+// be locked.
+func (s *Session) handThrough(p piping) {
+	if r, ok := p.from.source.(*pipeSource); ok {
+		r.pipe.passTo(p.to)
+	}
+}
+
+// pump reads the stream here and writes it to the peer.
+func (p piping) pump(s *Session) {
+	w := &Writable{stub: &Stub{ref: p.to}, unpaced: s.unpaced}
+	stop := context.AfterFunc(s.ctx, func() { p.from.source.cancel(s.Err()) })
+	defer stop()
+	for {
+		chunk, err := p.from.source.next(s.ctx)
+		if err == io.EOF {
+			p.finish(w, s)
+			return
+		}
+		if err != nil {
+			w.Abort(err)
+			return
+		}
+		err = w.Send(s.ctx, chunk)
+		releaseAll(chunk)
+		if err != nil {
+			if stop() {
+				p.from.source.cancel(err)
+			}
+			w.Release()
+			return
+		}
+	}
+}
+
+func (p piping) finish(w *Writable, s *Session) {
+	if s.unpaced {
+		w.finish("close", func(error) {}) // no answer can come
+		return
+	}
+	_ = w.Close() // the reader has the error
+}
+
+// drop undoes a stream that was not sent.
+func (p piping) drop() {
+	p.to.release()
+	p.from.unpass()
+}
+
+// stream calls a writer's method by a message that needs no pull and no
+// release. size is how many bytes that took, 0 when none left this process.
+func stream(to ref, path []any, in *payload) (result ref, size int) {
+	if i, ok := to.(*imported); ok {
+		if _, _, known := i.outcome(); !known {
+			return i.session.sendStream(i, path, in)
+		}
+	}
+	return to.call(path, in), 0
+}
