@@ -100,7 +100,7 @@ func TestMapReturnsStubs(t *testing.T) {
 		if got := must[string](t, stub.Call("echo", "alive")); got != "alive" {
 			t.Errorf("got %q", got)
 		}
-		releaseAll(all)
+		ReleaseAll(all)
 		echoed.Release()
 		targets.Release()
 		expectEmpty(t, client, server)

@@ -373,7 +373,7 @@ func (p piping) pump(s *Session) {
 			return
 		}
 		err = w.Send(s.ctx, chunk)
-		releaseAll(chunk)
+		ReleaseAll(chunk)
 		if err != nil {
 			if stop() {
 				p.from.source.cancel(err)

@@ -164,14 +164,14 @@ func Await[T any](ctx context.Context, p *Promise) (T, error) {
 		return result, err
 	}
 	if err := Decode(value, &result); err != nil {
-		releaseAll(value)
+		ReleaseAll(value)
 		return result, err
 	}
 	return result, nil
 }
 
-// releaseAll releases the stubs and streams in a received value.
-func releaseAll(value any) {
+// ReleaseAll releases the stubs and streams in a received value.
+func ReleaseAll(value any) {
 	references(value, func(r any) {
 		if r, ok := r.(releaser); ok {
 			r.Release()

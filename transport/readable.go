@@ -182,7 +182,7 @@ func (r *Readable) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		if r.rest, err = bytesOf(chunk); err != nil {
-			releaseAll(chunk)
+			ReleaseAll(chunk)
 			_ = r.Cancel(err)
 			return 0, err
 		}

@@ -330,3 +330,26 @@ func TestAValueThatContainsItselfHarmsNobody(t *testing.T) {
 		expectEmpty(t, client, server)
 	})
 }
+
+func TestAHeldTargetOutlivesItsSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		released := 0
+		target := NewFunc(nil).OnRelease(func() { released++ })
+		other := NewFunc(nil).OnRelease(func() { released += 10 })
+		release := Hold(1, []any{map[string]*Target{"a": target}}, other)
+		for range 2 {
+			w := script(t, Config{})
+			w.s.Main().Call("keep", target)
+			synctest.Wait()
+			_ = w.conn.Close(nil)
+			<-w.s.Done()
+		}
+		if released != 0 {
+			t.Errorf("released %d between sessions", released)
+		}
+		release()
+		if released != 11 {
+			t.Errorf("released %d, want each once", released)
+		}
+	})
+}

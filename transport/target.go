@@ -63,6 +63,24 @@ func (t *Target) OnRelease(f func()) *Target {
 	return t
 }
 
+// Hold counts as a peer's reference to each Target in values, until release is
+// called, once: what is passed to one session after the other is then not
+// released between them.
+func Hold(values ...any) (release func()) {
+	var held []*Target
+	references(values, func(r any) {
+		if t, ok := r.(*Target); ok {
+			t.add()
+			held = append(held, t)
+		}
+	})
+	return func() {
+		for _, t := range held {
+			t.drop()
+		}
+	}
+}
+
 func (t *Target) add() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
