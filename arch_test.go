@@ -19,6 +19,7 @@ var rooms = map[string][]string{
 	"peering":           {"fsm"},
 	"transport":         {},
 	"transport/ws":      {"transport"},
+	"transport/redial":  {"transport"},
 	"transport/interop": {}, // tests with the npm package
 	"gateway":           {"transport"},
 	"node":              {"fsm", "pipeline", "peering", "transport"},
