@@ -101,10 +101,10 @@ func TestEveryCallIsAccountedFor(t *testing.T) {
 
 		book := &book{t: t, outcomes: map[string]int{}}
 		callers, stopCallers := context.WithCancel(t.Context())
-		for n := range 12 {
+		for n := range 15 {
 			calling.Go(func() {
 				for callers.Err() == nil {
-					book.call(t.Context(), c.Main(), child, happened, n%4)
+					book.call(t.Context(), c.Main(), child, happened, n%5)
 					time.Sleep(rand.N(time.Millisecond))
 				}
 			})
@@ -126,6 +126,9 @@ func TestEveryCallIsAccountedFor(t *testing.T) {
 		calling.Wait()
 		stopClient()
 		running.Wait()
+		if len(c.objects) != 1 {
+			t.Errorf("%d objects are left, want the one that was not released", len(c.objects))
+		}
 		s.restart()
 		s.wg.Wait() // nothing happens any more
 		book.audit(happened.counts)
@@ -166,6 +169,10 @@ func (b *book) call(ctx context.Context, main, child *Handle, ids *ledger, kind 
 		got, err = Do[int](ctx, main, func(p *transport.Promise) *transport.Promise {
 			return p.Call("then", e.ids[0]).Call("do", e.ids[1])
 		})
+	case 4: // what opens the object may happen in each session
+		h := main.Open("then", ids.id())
+		got, err = Call[int](ctx, h, "do", e.ids[0])
+		h.Release()
 	}
 	last := e.ids[len(e.ids)-1]
 	switch rejected := (*transport.Error)(nil); {

@@ -177,8 +177,10 @@ func TestAPipelineIsRepeatedOnlyIfNothingOfItWasSent(t *testing.T) {
 		w.accept()
 		g = <-gates
 		next := make(chan struct{})
+		runs = 0
 		go func() {
 			_, err := Do[any](t.Context(), c.Main(), func(p *transport.Promise) *transport.Promise {
+				runs++
 				a := p.Call("a")
 				<-next
 				return a.Call("b")
@@ -189,8 +191,8 @@ func TestAPipelineIsRepeatedOnlyIfNothingOfItWasSent(t *testing.T) {
 		close(next)
 		synctest.Wait()
 		_ = g.Conn.Close("")
-		if err := <-errs; !errors.Is(err, ErrUnknownOutcome) || errors.Is(err, transport.ErrUnsent) {
-			t.Errorf("a pipeline of which the beginning was sent: %v", err)
+		if err := <-errs; !errors.Is(err, ErrUnknownOutcome) || errors.Is(err, transport.ErrUnsent) || runs != 1 {
+			t.Errorf("a pipeline of which the beginning was sent: %v, after %d runs", err, runs)
 		}
 	})
 }

@@ -167,3 +167,24 @@ func TestAnArgumentIsReleasedWithItsHandle(t *testing.T) {
 		}
 	})
 }
+
+func TestAnOpeningThatTheNextSessionOvertakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire(t)
+		c := New(w.dial, Config{})
+		run(t, c)
+		w.accept()
+		synctest.Wait()
+		var openings atomic.Int32
+		h := c.Main().Subscribe(nil, func(main *transport.Promise) *transport.Promise {
+			if openings.Add(1) == 1 {
+				w.cut()
+				time.Sleep(time.Minute) // the next session has begun
+			}
+			return main.Call("open")
+		})
+		go func() { _, _ = Call[any](t.Context(), h, "call") }()
+		w.accept()
+		w.expect(`["push",["pipeline",0,["open"],[]]]`, `["pull",1]`, `["push",["pipeline",1,["call"],[]]]`, `["pull",2]`)
+	})
+}
