@@ -9,7 +9,8 @@ import (
 )
 
 // ErrUnknownOutcome is the failure of a call that was sent and not answered,
-// because the session or its context ended: it may have happened, once.
+// because the session or its context ended: it may have happened, and only if
+// it is Idempotent more than once.
 var ErrUnknownOutcome = errors.New("outcome unknown")
 
 // Call calls a method of what h stands for, "" for the object itself, and

@@ -16,8 +16,9 @@
 //     session ended before it was sent is repeated in the next session, so that
 //     this is the error only when ctx or the Client ended first;
 //   - ErrUnknownOutcome matches: the call was sent, and then the session or ctx
-//     ended. It may have happened, at most once. Calls on a Handle marked
-//     Idempotent are repeated when the session ended, until ctx ends;
+//     ended. It may have happened, and not more than once. Calls on a Handle
+//     marked Idempotent are repeated when the session ended, until ctx ends,
+//     and may happen more often;
 //   - the answer came and is not of the type that was asked for.
 //
 // Client.Run owns every goroutine and joins them before it returns.
