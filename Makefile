@@ -40,7 +40,11 @@ check: node transport/interop/node_modules ## format, modules, vet, staticcheck,
 bench: build cluster-tests/js/node_modules ## the figures of the product: registrations, reads, watch, memory, failover, table
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/catalyst
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./node ./cluster-tests
-	$(GO) test -run '^$$' -bench . -timeout 30m ./fsm ./transport/...
+	$(GO) test -run '^$$' -bench . -timeout 30m ./fsm ./transport ./transport/ws
+
+.PHONY: bench-rpc
+bench-rpc: node transport/interop/node_modules ## the figures of the transport beside those of npm's capnweb on Node
+	$(GO) test -run '^$$' -bench RPC -benchtime 1x ./transport/interop
 
 .PHONY: fuzz
 fuzz: ## fuzz every decoder for a minute each
