@@ -49,12 +49,12 @@ func (s *shaky) Write(ctx context.Context, messages ...[]byte) error {
 		if rand.N(2) == 0 {
 			_ = s.Conn.Write(ctx, messages[:rand.N(len(messages)+1)]...)
 		}
-		_ = s.Conn.Close("")
+		_ = s.Conn.Close(nil)
 		return io.ErrClosedPipe
 	}
 }
 
-func (s *shaky) Close(reason string) error {
+func (s *shaky) Close(reason error) error {
 	s.once.Do(func() { close(s.cut) })
 	return s.Conn.Close(reason)
 }
@@ -115,7 +115,7 @@ func TestEveryCallIsAccountedFor(t *testing.T) {
 			case 0:
 				s.restart()
 			case 1:
-				_ = (<-conns).Close("")
+				_ = (<-conns).Close(nil)
 			case 2:
 				s.goDown(errDown)
 				time.Sleep(rand.N(6 * time.Millisecond))

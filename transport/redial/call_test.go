@@ -158,7 +158,7 @@ func TestAPipelineIsRepeatedOnlyIfNothingOfItWasSent(t *testing.T) {
 			errs <- err
 		}()
 		synctest.Wait()
-		_ = g.Conn.Close("")
+		_ = g.Conn.Close(nil)
 		if err := <-errs; !errors.Is(err, ErrUnknownOutcome) {
 			t.Errorf("a call in a Write that failed: %v", err)
 		}
@@ -190,7 +190,7 @@ func TestAPipelineIsRepeatedOnlyIfNothingOfItWasSent(t *testing.T) {
 		synctest.Wait() // "a" was handed over
 		close(next)
 		synctest.Wait()
-		_ = g.Conn.Close("")
+		_ = g.Conn.Close(nil)
 		if err := <-errs; !errors.Is(err, ErrUnknownOutcome) || errors.Is(err, transport.ErrUnsent) || runs != 1 {
 			t.Errorf("a pipeline of which the beginning was sent: %v, after %d runs", err, runs)
 		}

@@ -86,7 +86,7 @@ func TestAPeerThatSoonHangsUpIsNotHurried(t *testing.T) {
 		c := New(func(context.Context) (transport.Conn, error) {
 			attempts++
 			ours, theirs := transport.Pipe()
-			time.AfterFunc(50*time.Millisecond, func() { _ = theirs.Close("") })
+			time.AfterFunc(50*time.Millisecond, func() { _ = theirs.Close(nil) })
 			return ours, nil
 		}, Config{})
 		run(t, c)

@@ -26,7 +26,7 @@ func flaky(main *transport.Target) (dial func(context.Context) (transport.Conn, 
 	return dial, func() {
 		mu.Lock()
 		defer mu.Unlock()
-		_ = last.Close("")
+		_ = last.Close(nil)
 	}
 }
 

@@ -129,7 +129,7 @@ func (w *wire) say(messages ...string) {
 
 func (w *wire) cut() {
 	synctest.Wait()
-	_ = w.Close("")
+	_ = w.Close(nil)
 }
 
 var errDown = errors.New("refused")
@@ -156,7 +156,7 @@ func (g *gate) Write(ctx context.Context, messages ...[]byte) error {
 	}
 }
 
-func (g *gate) Close(reason string) error {
+func (g *gate) Close(reason error) error {
 	g.once.Do(func() { close(g.closed) })
 	return g.Conn.Close(reason)
 }
