@@ -14,18 +14,19 @@ const module = "github.com/catalyst/orchestrator"
 
 // rooms lists, for each package, what it may import of ours.
 var rooms = map[string][]string{
-	"fsm":               {},
-	"pipeline":          {"fsm"},
-	"peering":           {"fsm"},
-	"transport":         {},
-	"transport/ws":      {"transport"},
-	"transport/redial":  {"transport"},
-	"transport/interop": {}, // tests with the npm package
-	"gateway":           {"transport"},
-	"node":              {"fsm", "pipeline", "peering", "transport"},
-	"cmd/catalyst":      {"node", "transport", "transport/ws", "gateway"},
-	"cluster-tests":     {},
-	"":                  {},
+	"fsm":                  {},
+	"pipeline":             {"fsm"},
+	"peering":              {"fsm"},
+	"transport":            {},
+	"transport/ws":         {"transport"},
+	"transport/redial":     {"transport"},
+	"transport/interop":    {}, // tests with the npm package
+	"gateway":              {"transport"},
+	"node":                 {"fsm", "pipeline", "peering", "transport"},
+	"cmd/catalyst":         {"node", "transport", "transport/ws", "gateway"},
+	"cluster-tests":        {},
+	"":                     {},
+	"transport/testtarget": {"transport", "transport/ws"},
 }
 
 // homes lists the packages in which a third-party library lives.
