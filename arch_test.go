@@ -21,6 +21,8 @@ var rooms = map[string][]string{
 	"transport/ws":         {"transport"},
 	"transport/redial":     {"transport"},
 	"transport/interop":    {}, // tests with the npm package
+	"transport/relay":      {"transport", "transport/ws"},
+	"transport/testtarget": {"transport", "transport/ws"},
 	"gateway":              {"transport"},
 	"node":                 {"fsm", "pipeline", "peering", "transport"},
 	"cmd/catalyst":         {"node", "transport", "transport/ws", "gateway"},
