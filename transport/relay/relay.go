@@ -28,9 +28,9 @@ type relay struct {
 	sessions sync.WaitGroup // the server does not wait for WebSockets
 }
 
-// ServeHTTP answers 403 to pages of other origins, and 502 when the target
-// cannot be reached.
-func (r *relay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+// answer answers a request; what that starts ends with ctx. Pages of other
+// origins get 403, and all get 502 when the target cannot be reached.
+func (r *relay) answer(ctx context.Context, w http.ResponseWriter, request *http.Request) {
 	r.sessions.Add(1)
 	defer r.sessions.Done()
 	upgrade := strings.EqualFold(request.Header.Get("Upgrade"), "websocket")
@@ -48,7 +48,7 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	if upgrade {
-		converse(w, request, up)
+		converse(ctx, w, request, up)
 		return
 	}
 	batch(w, request, up)
@@ -61,16 +61,16 @@ func (r *relay) dial(ctx context.Context) (transport.Conn, error) {
 }
 
 // converse serves a client on a WebSocket. The end of either session is that
-// of the other, at once and for the same reason.
-func converse(w http.ResponseWriter, r *http.Request, target transport.Conn) {
+// of the other, at once and for the same reason. The request's own context says
+// nothing: it ends when a client is cut off before the upgrade is complete.
+func converse(ctx context.Context, w http.ResponseWriter, r *http.Request, target transport.Conn) {
 	client, err := ws.Accept(w, r, options)
 	if err != nil {
-		_ = target.Close(nil) // the client has been told why
+		_ = target.Close(&transport.ClosedError{Code: 1006}) // as the client's went
 		return
 	}
 	up := transport.NewSession(target, transport.Config{Limits: limits})
 	down := transport.NewSession(client, transport.Config{Main: up.Main(), Limits: limits})
-	ctx := r.Context()
 	passOn := func(other *transport.Session) func(error) {
 		return func(reason error) {
 			if ctx.Err() == nil { // else both end in good order

@@ -24,7 +24,9 @@ func serve(ctx context.Context, address string, r *relay, out io.Writer) error {
 	defer r.sessions.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	server := &http.Server{
-		Handler:           r,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			r.answer(ctx, w, request)
+		}),
 		ReadHeaderTimeout: 10 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
