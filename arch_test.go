@@ -28,7 +28,6 @@ var rooms = map[string][]string{
 	"cmd/catalyst":         {"node", "transport", "transport/ws", "gateway"},
 	"cluster-tests":        {},
 	"":                     {},
-	"transport/testtarget": {"transport", "transport/ws"},
 }
 
 // homes lists the packages in which a third-party library lives.

@@ -69,8 +69,8 @@ func converse(ctx context.Context, w http.ResponseWriter, r *http.Request, targe
 		_ = target.Close(&transport.ClosedError{Code: 1006}) // as the client's went
 		return
 	}
-	up := transport.NewSession(target, transport.Config{Limits: limits})
-	down := transport.NewSession(client, transport.Config{Main: up.Main(), Limits: limits})
+	up := transport.NewSession(target, transport.Config{Limits: limits, Proxy: true})
+	down := transport.NewSession(client, transport.Config{Main: up.Main(), Limits: limits, Proxy: true})
 	passOn := func(other *transport.Session) func(error) {
 		return func(reason error) {
 			if ctx.Err() == nil { // else both end in good order
@@ -89,10 +89,10 @@ func converse(ctx context.Context, w http.ResponseWriter, r *http.Request, targe
 // batch serves a client's POST.
 func batch(w http.ResponseWriter, r *http.Request, target transport.Conn) {
 	ctx, cancel := context.WithCancel(r.Context())
-	up := transport.NewSession(target, transport.Config{Limits: limits})
+	up := transport.NewSession(target, transport.Config{Limits: limits, Proxy: true})
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { _ = up.Run(ctx) }) // the batch's calls say why it ended
-	transport.ServeBatch(w, r, transport.Config{Main: up.Main(), Limits: limits})
+	transport.ServeBatch(w, r, transport.Config{Main: up.Main(), Limits: limits, Proxy: true})
 }

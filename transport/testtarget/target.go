@@ -26,7 +26,16 @@ func newTestTarget() *transport.Target {
 		"returnNull":        func(context.Context, *call) (any, error) { return nil, nil },
 		"returnUndefined":   func(context.Context, *call) (any, error) { return transport.Undefined{}, nil },
 		"returnNumber":      func(_ context.Context, c *call) (any, error) { return c.Arg(0), nil },
+		"echoBlob":          echoBlob,
 	})
+}
+
+func echoBlob(_ context.Context, c *call) (any, error) {
+	blob, ok := c.Arg(0).(transport.Blob)
+	if !ok {
+		return nil, &transport.Error{Name: "TypeError", Message: "argument 1: want a Blob"}
+	}
+	return blob, nil
 }
 
 // newCounter counts from i; increment adds its argument, or 1.
@@ -40,7 +49,7 @@ func newCounter(i float64) *transport.Target {
 			i += amount
 			return i, nil
 		},
-	})
+	}).Getter("value", func(context.Context, *call) (any, error) { return i, nil })
 }
 
 // square gives NaN, as JavaScript, when there is no argument.
