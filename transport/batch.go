@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Batch is a session in one HTTP request: calls are gathered, Send carries
@@ -147,12 +149,25 @@ func ServeBatch(w http.ResponseWriter, r *http.Request, cfg Config) {
 		http.Error(w, "an HTTP batch is a POST request", http.StatusMethodNotAllowed)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(cfg.Limits.withDefaults().MessageBytes)))
-	if err != nil {
+	body := newBuffer()
+	defer freeBuffer(body)
+	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, int64(cfg.Limits.withDefaults().MessageBytes))); err != nil {
 		http.Error(w, fmt.Sprintf("read the batch: %v", err), statusOf(err))
 		return
 	}
-	serveBatch(w, r, body, cfg)
+	serveBatch(w, r, body.Bytes(), cfg)
+}
+
+// buffers hold bodies and answers, used again.
+var buffers = sync.Pool{New: func() any { return &bytes.Buffer{} }}
+
+func newBuffer() *bytes.Buffer { return buffers.Get().(*bytes.Buffer) }
+
+func freeBuffer(b *bytes.Buffer) {
+	if b.Cap() <= keptBuffer {
+		b.Reset()
+		buffers.Put(b)
+	}
 }
 
 func statusOf(err error) int {
@@ -163,15 +178,28 @@ func statusOf(err error) int {
 	return http.StatusBadRequest
 }
 
+// serveBatch has the reader run the calls of the main object: when it has read
+// the body, it has nothing else to do.
 func serveBatch(w http.ResponseWriter, r *http.Request, body []byte, cfg Config) {
 	conn := newBatchConn()
 	conn.add(body)
 	s := NewSession(conn, cfg)
 	s.oneWay, s.unpaced = true, true
-	conn.drained = s.whenIdle
+	calls := func() {}
+	if main, ok := s.exports[0].ref.(*binding); ok {
+		main.busy = true
+		calls = main.drain
+	}
+	conn.drained = sync.OnceFunc(func() {
+		calls()
+		close(conn.served)
+		s.whenIdle()
+	})
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	conn.write = w.Write
+	conn.writer, conn.served, conn.out = w, make(chan struct{}), newBuffer()
+	defer freeBuffer(conn.out)
 	_ = s.Run(r.Context()) // the peer has been told what there is to tell
+	conn.finish(w)
 }
 
 // whenIdle ends a batch when everything it asked for is done.
@@ -188,9 +216,12 @@ func (s *Session) whenIdle() {
 
 // batchConn carries messages as lines.
 type batchConn struct {
-	drained func()                    // runs once when all messages were read
-	write   func([]byte) (int, error) // nil discards
-	wrote   bool
+	drained func()        // runs when all messages were read, or none will be; may be nil
+	served  chan struct{} // closed when the calls that were read have run
+	writer  io.Writer     // nil discards
+	out     *bytes.Buffer // not yet written
+	some    bool          // something was said
+	streams bool          // some of that has been written
 	closed  chan struct{}
 	once    sync.Once
 	lines   []byte
@@ -213,7 +244,6 @@ func (c *batchConn) Read(ctx context.Context) ([]byte, error) {
 	}
 	if c.drained != nil {
 		c.drained()
-		c.drained = nil
 	}
 	select {
 	case <-c.closed:
@@ -223,23 +253,49 @@ func (c *batchConn) Read(ctx context.Context) ([]byte, error) {
 	}
 }
 
+// gathering is how long answers wait for more of them, while calls run.
+const gathering = time.Millisecond
+
+// Write keeps a short answer, which finish sends with its length.
 func (c *batchConn) Write(_ context.Context, messages ...[]byte) error {
-	if c.write == nil {
+	if c.writer == nil {
 		return nil
 	}
+	patience := time.NewTimer(gathering)
+	defer patience.Stop()
+	select {
+	case <-c.served:
+	case <-patience.C:
+	}
 	for _, m := range messages {
-		if c.wrote {
-			m = append([]byte("\n"), m...)
+		if c.some {
+			c.out.WriteByte('\n')
 		}
-		c.wrote = true
-		if _, err := c.write(m); err != nil {
+		c.some = true
+		c.out.Write(m)
+		if c.out.Len() < keptBuffer/2 {
+			continue
+		}
+		c.streams = true
+		if _, err := c.out.WriteTo(c.writer); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// finish sends what is left; that the client has gone is no news to it.
+func (c *batchConn) finish(w http.ResponseWriter) {
+	if !c.streams {
+		w.Header().Set("Content-Length", strconv.Itoa(c.out.Len()))
+	}
+	_, _ = c.out.WriteTo(w)
+}
+
 func (c *batchConn) Close(error) error {
 	c.once.Do(func() { close(c.closed) })
+	if c.drained != nil {
+		c.drained() // of what was read before the session broke
+	}
 	return nil
 }

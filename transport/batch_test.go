@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -150,5 +151,59 @@ func TestABatchThatIsNotAnswered(t *testing.T) {
 	}
 	if err := b.Send(t.Context()); err == nil {
 		t.Error("a second Send was accepted")
+	}
+}
+
+// TestABatchThatBreaksEnds has a call before what is malformed.
+func TestABatchThatBreaksEnds(t *testing.T) {
+	url := serveBatches(t, echo(), Limits{})
+	if got := post(t, url, pushBooks+"\n"+`["pull",1]`+"\nnonsense"); !strings.Contains(got, `["abort",`) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestCallsOfABatchCanMeet has the first call wait for the second.
+func TestCallsOfABatchCanMeet(t *testing.T) {
+	met := make(chan string)
+	url := serveBatches(t, NewTarget(map[string]Method{
+		"wait": func(ctx context.Context, _ *Call) (any, error) {
+			Concurrent(ctx)
+			return <-met, nil
+		},
+		"come": func(context.Context, *Call) (any, error) {
+			met <- "met"
+			return nil, nil
+		},
+	}), Limits{})
+	b := NewBatch(url, nil, Config{})
+	waits := b.Main().Call("wait")
+	b.Main().Call("come")
+	if err := b.Send(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := must[string](t, waits); got != "met" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestAnswersOfABatchHaveTheirLength unless they are too long to be kept.
+func TestAnswersOfABatchHaveTheirLength(t *testing.T) {
+	url := serveBatches(t, echo(), Limits{})
+	for _, size := range []int{10, 10_000, 200_000} {
+		sent := strings.Repeat("x", size)
+		call := `["push",["pipeline",0,["echo"],["` + sent + `"]]]` + "\n"
+		answer, err := http.Post(url, "text/plain", strings.NewReader(call+call+`["pull",1]`+"\n"+`["pull",2]`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		want := fmt.Sprintf("[\"resolve\",1,%q]\n[\"resolve\",2,%q]", sent, sent)
+		if err != nil || string(text) != want {
+			t.Errorf("%d bytes: got %.100q, %v", size, text, err)
+		}
+		if known := answer.ContentLength >= 0; known != (size < keptBuffer) {
+			t.Errorf("%d bytes: the length is given as %d", size, answer.ContentLength)
+		}
 	}
 }

@@ -1,7 +1,12 @@
 package transport
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 )
 
@@ -57,6 +62,24 @@ func BenchmarkEchoPipe(b *testing.B) {
 	for b.Loop() {
 		if _, err := main.Call("echo", books).Await(context.Background()); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkBatch serves a batch of 100 calls, without HTTP's own work.
+func BenchmarkBatch(b *testing.B) {
+	var body strings.Builder
+	for i := 1; i <= 100; i++ {
+		fmt.Fprintf(&body, "%s\n[\"pull\",%d]\n", pushBooks, i)
+	}
+	main := echo()
+	handler := BatchHandler(func(*http.Request) *Target { return main }, Config{})
+	b.ReportAllocs()
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.TrimSuffix(body.String(), "\n"))))
+		if lines := bytes.Count(w.Body.Bytes(), []byte(`["resolve",`)); lines != 100 {
+			b.Fatalf("%d answers: %.200s", lines, w.Body)
 		}
 	}
 }
