@@ -85,17 +85,23 @@ func NewSession(c Conn, cfg Config) *Session {
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.main = &imported{session: s, refs: 1}
 	s.imports[0] = s.main
-	main := ref(s.rejected(errNoMain))
+	s.exports[0] = &export{ref: s.rejected(errNoMain), count: 1}
 	if cfg.Main != nil {
-		main = cfg.Main.refIn(s)
+		s.Offer(cfg.Main)
 	}
-	s.exports[0] = &export{ref: main, count: 1}
 	return s
 }
 
 // Object is what can be offered to a peer by reference: a *Target, or a *Stub
 // of another session, which makes this session a proxy for that one.
 type Object interface{ refIn(s *Session) ref }
+
+// Offer puts main in the place of Config.Main. It is for a pair of sessions,
+// each of which offers the other's main object, and comes before Run.
+func (s *Session) Offer(main Object) {
+	s.exports[0].ref.release()
+	s.exports[0].ref = main.refIn(s)
+}
 
 func (t *Target) refIn(s *Session) ref {
 	if t == nil {
@@ -200,13 +206,22 @@ func (s *Session) read(ctx context.Context) {
 			return
 		}
 		if err := s.dispatch(message); err != nil {
-			s.end(err, violationIn(err))
+			s.end(err, reply(err))
 			return
 		}
 	}
 }
 
-// violationIn is the violation in err, which the peer shall know of.
+// reply is what the peer is told of the end that its message was: what it did
+// wrong, or by its own abort that it was heard.
+func reply(err error) error {
+	if aborted, ok := err.(*abortError); ok {
+		return aborted.cause
+	}
+	return violationIn(err)
+}
+
+// violationIn is the violation in err, if there is one.
 func violationIn(err error) error {
 	var v *protocolError
 	if errors.As(err, &v) {
@@ -245,7 +260,7 @@ func (s *Session) end(cause, goodbye error) {
 	} else {
 		s.sentPush = s.nextPush // what was sent before the goodbye leaves before it
 	}
-	if goodbye != nil && !errors.As(goodbye, new(*ClosedError)) {
+	if _, heard := cause.(*abortError); goodbye != nil && !heard && !errors.As(goodbye, new(*ClosedError)) {
 		s.abortLocked(goodbye)
 	}
 	s.ended = true

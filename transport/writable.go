@@ -151,7 +151,11 @@ func asError(v any) *Error {
 	if err, ok := v.(*Error); ok && err != nil {
 		return err
 	}
-	return &Error{Message: "the peer threw " + kindOf(v), Props: map[string]any{"thrown": v}}
+	message := "the peer threw " + kindOf(v)
+	if text, ok := v.(string); ok {
+		message = text
+	}
+	return &Error{Message: message, Props: map[string]any{"thrown": v}}
 }
 
 // Keep says that the stream will be written after the call in whose arguments

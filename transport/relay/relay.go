@@ -78,6 +78,7 @@ func converse(ctx context.Context, w http.ResponseWriter, r *http.Request, targe
 			}
 		}
 	}
+	up.Offer(down.Main())
 	up.Main().OnBroken(passOn(down))
 	down.Main().OnBroken(passOn(up))
 	var wg sync.WaitGroup

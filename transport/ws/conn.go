@@ -150,7 +150,7 @@ func (c *conn) goodbye(reason error) (websocket.StatusCode, string) {
 }
 
 // hangUp cuts the connection; whatever uses it fails.
-func (c *conn) hangUp() { _ = c.wire.Close() }
+func (c *conn) hangUp() { _ = c.wire.Conn.Close() }
 
 // KeepAlive pings the peer whenever nothing has moved for a while, and fails
 // when that goes unanswered. It returns nil when ctx ends.

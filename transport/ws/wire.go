@@ -122,6 +122,16 @@ func (w *wire) flush() {
 	w.idle.Broadcast()
 }
 
+// Close sends what is left, a goodbye above all, and closes the connection. A
+// peer that does not read is not waited for longer than for its goodbye.
+func (w *wire) Close() error {
+	_ = w.Conn.SetWriteDeadline(time.Now().Add(parting)) // the writes will say so
+	w.mu.Lock()
+	w.flush()
+	w.mu.Unlock()
+	return w.Conn.Close()
+}
+
 func (w *wire) send(p []byte) error {
 	for len(p) > 0 {
 		n, err := w.Conn.Write(p[:min(len(p), stride)])

@@ -118,7 +118,7 @@ export const streams = {
     const { api } = await connect(t);
     const result = await api.make(["a", "b"]);
     await result.cancel();
-    (await api.endless())[Symbol.dispose]?.();
+    await (await api.endless()).cancel();
   },
   async writableAsArgument(t) {
     const { api } = await connect(t);
