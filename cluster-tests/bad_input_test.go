@@ -17,7 +17,7 @@ func TestBadInputHurtsNobodyElse(t *testing.T) {
 			servesOthers(t, s, n)
 		})
 	}
-	run("malformed messages", malformedMessages)
+	run("bad RPC messages", malformedMessages)
 	run("wrong argument types", wrongArguments)
 	run("invalid definitions", invalidDefinitions)
 	run("an oversized message", oversizedMessage)

@@ -101,7 +101,7 @@ func TestABatchOnTheWire(t *testing.T) {
 		{`["push",["pipeline",0,["join"],[1,2]]]` + "\n" + `["pull",1]`, `["resolve",1,"1+2"]`},
 		{`["push",1]` + "\r\n" + `["pull",1]` + "\n", `["resolve",1,1]`},
 		{`["push",1]` + "\n" + `["pull",1]` + "\nnonsense", `["resolve",1,1]` + "\n" +
-			`["abort",["error","Error","malformed message: 'n' at byte 0: want '['"]]`},
+			`["abort",["error","Error","bad RPC message: 'n' at byte 0: want '['"]]`},
 		{strings.Repeat("x", 1001), "413 Request Entity Too Large read the batch: http: request body too large\n"},
 	} {
 		if got := post(t, url, c.body); got != c.want {

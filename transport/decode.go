@@ -306,7 +306,7 @@ func (d *decoder) evaluate(name string) (v any, err error) {
 	case "response":
 		v, err = d.response()
 	default:
-		err = violation("unknown expression %.64q", name)
+		err = violation("bad RPC message: unknown expression %.64q", name)
 	}
 	return v, err
 }

@@ -12,7 +12,7 @@ func (s *Session) dispatch(data []byte) error {
 		return violation("message of %d bytes: at most %d are accepted", len(data), s.limits.MessageBytes)
 	}
 	if !utf8.Valid(data) {
-		return violation("malformed message: not UTF-8")
+		return violation("bad RPC message: not UTF-8")
 	}
 	d := &s.decoder
 	*d = decoder{scanner: scanner{data: data, keys: &s.keys}, session: s, scope: s, depth: s.limits.Depth}
@@ -41,7 +41,7 @@ func (s *Session) dispatch(data []byte) error {
 	case "pipe":
 		return s.receivePipe(d)
 	}
-	return violation("unknown kind of message %.64q", kind)
+	return violation("bad RPC message: unknown kind %.64q", kind)
 }
 
 // last evaluates the one expression left in a message, and sees it end.

@@ -305,7 +305,7 @@ func (d *decoder) plain(dst any) error {
 		return err
 	}
 	if err := json.Unmarshal(raw, dst); err != nil {
-		return violation("malformed message: %v", err)
+		return violation("bad RPC message: %v", err)
 	}
 	return nil
 }

@@ -18,9 +18,9 @@ type scanner struct {
 
 func (s *scanner) malformed(want string) error {
 	if s.pos >= len(s.data) {
-		return violation("malformed message: ends at byte %d: want %s", s.pos, want)
+		return violation("bad RPC message: ends at byte %d: want %s", s.pos, want)
 	}
-	return violation("malformed message: %q at byte %d: want %s", s.data[s.pos], s.pos, want)
+	return violation("bad RPC message: %q at byte %d: want %s", s.data[s.pos], s.pos, want)
 }
 
 // peek skips white space and returns the next byte, 0 at the end.

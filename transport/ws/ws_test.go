@@ -132,12 +132,12 @@ func TestTheReasonOfAnAbortArrives(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, abort, err := c.Read(t.Context())
-	if err != nil || !strings.HasPrefix(string(abort), `["abort",["error","Error","malformed message`) {
+	if err != nil || !strings.HasPrefix(string(abort), `["abort",["error","Error","bad RPC message`) {
 		t.Errorf("got %s, %v", abort, err)
 	}
 	_, _, err = c.Read(t.Context())
 	var closed websocket.CloseError
-	if !errors.As(err, &closed) || closed.Code != 3000 || !strings.HasPrefix(closed.Reason, "malformed message") {
+	if !errors.As(err, &closed) || closed.Code != 3000 || !strings.HasPrefix(closed.Reason, "bad RPC message") {
 		t.Errorf("got %v, want a close with code 3000 and the reason", err)
 	}
 }
