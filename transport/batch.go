@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Batch is a session in one HTTP request: calls are gathered, Send carries
@@ -192,11 +191,10 @@ func serveBatch(w http.ResponseWriter, r *http.Request, body []byte, cfg Config)
 	}
 	conn.drained = sync.OnceFunc(func() {
 		calls()
-		close(conn.served)
 		s.whenIdle()
 	})
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	conn.writer, conn.served, conn.out = w, make(chan struct{}), newBuffer()
+	conn.writer, conn.out = w, newBuffer()
 	defer freeBuffer(conn.out)
 	_ = s.Run(r.Context()) // the peer has been told what there is to tell
 	conn.finish(w)
@@ -217,7 +215,6 @@ func (s *Session) whenIdle() {
 // batchConn carries messages as lines.
 type batchConn struct {
 	drained func()        // runs when all messages were read, or none will be; may be nil
-	served  chan struct{} // closed when the calls that were read have run
 	writer  io.Writer     // nil discards
 	out     *bytes.Buffer // not yet written
 	some    bool          // something was said
@@ -253,19 +250,10 @@ func (c *batchConn) Read(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// gathering is how long answers wait for more of them, while calls run.
-const gathering = time.Millisecond
-
 // Write keeps a short answer, which finish sends with its length.
 func (c *batchConn) Write(_ context.Context, messages ...[]byte) error {
 	if c.writer == nil {
 		return nil
-	}
-	patience := time.NewTimer(gathering)
-	defer patience.Stop()
-	select {
-	case <-c.served:
-	case <-patience.C:
 	}
 	for _, m := range messages {
 		if c.some {
