@@ -24,10 +24,12 @@ import (
 // of its own, so that its CPU time is known.
 const processVariable = "INTEROP_BENCH_PROCESS"
 
-// processes are the counterparts of bench-server.mjs and bench-client.mjs.
+// processes are the counterparts of bench-server.mjs and bench-client.mjs, and
+// one that sends back what it gets.
 var processes = map[string]func(args []string) error{
 	"server": func([]string) error { return serveEcho() },
 	"client": callEcho,
+	"bounce": func([]string) error { return bounce() },
 }
 
 type service struct {
@@ -104,6 +106,33 @@ func serveEcho() error {
 		return err
 	}
 	return nil
+}
+
+// bounce prints its port and serves one connection.
+func bounce() error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
+	c, err := listener.Accept()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	buffer := make([]byte, 4096)
+	for {
+		n, err := c.Read(buffer)
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			_, err = c.Write(buffer[:n])
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // callEcho takes the arguments of bench-client.mjs; its medium is always "ws".
