@@ -177,22 +177,12 @@ func statusOf(err error) int {
 	return http.StatusBadRequest
 }
 
-// serveBatch has the reader run the calls of the main object: when it has read
-// the body, it has nothing else to do.
 func serveBatch(w http.ResponseWriter, r *http.Request, body []byte, cfg Config) {
 	conn := newBatchConn()
 	conn.add(body)
 	s := NewSession(conn, cfg)
 	s.oneWay, s.unpaced = true, true
-	calls := func() {}
-	if main, ok := s.exports[0].ref.(*binding); ok {
-		main.busy = true
-		calls = main.drain
-	}
-	conn.drained = sync.OnceFunc(func() {
-		calls()
-		s.whenIdle()
-	})
+	conn.drained = sync.OnceFunc(s.whenIdle)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	conn.writer, conn.out = w, newBuffer()
 	defer freeBuffer(conn.out)
@@ -214,7 +204,7 @@ func (s *Session) whenIdle() {
 
 // batchConn carries messages as lines.
 type batchConn struct {
-	drained func()        // runs when all messages were read, or none will be; may be nil
+	drained func()        // runs when all messages were read; may be nil
 	writer  io.Writer     // nil discards
 	out     *bytes.Buffer // not yet written
 	some    bool          // something was said
@@ -229,6 +219,8 @@ func newBatchConn() *batchConn { return &batchConn{closed: make(chan struct{})} 
 
 func (c *batchConn) add(lines []byte) { c.lines = lines }
 func (c *batchConn) last()            { c.over = true }
+
+func (c *batchConn) Ready() bool { return len(c.lines) > 0 }
 
 func (c *batchConn) Read(ctx context.Context) ([]byte, error) {
 	if len(c.lines) > 0 {
@@ -282,8 +274,5 @@ func (c *batchConn) finish(w http.ResponseWriter) {
 
 func (c *batchConn) Close(error) error {
 	c.once.Do(func() { close(c.closed) })
-	if c.drained != nil {
-		c.drained() // of what was read before the session broke
-	}
 	return nil
 }

@@ -12,8 +12,9 @@ type Call struct {
 	method   Method
 	in       *payload
 	result   *answer
-	conceded bool // the target is free for the next call; guarded by binding.mu
-	returned bool // guarded by binding.mu
+	conceded bool  // the target is free for the next call; guarded by binding.mu
+	returned bool  // guarded by binding.mu
+	turn     int64 // the number of the turn that its goroutine has; 0 is none
 }
 
 // Len is the number of arguments.
@@ -75,6 +76,11 @@ func Concurrent(ctx context.Context) {
 	if !ok {
 		return
 	}
+	c.concede()
+	c.giveTurnAway()
+}
+
+func (c *Call) concede() {
 	b := c.binding
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -115,6 +121,9 @@ func (c *Call) ready() error {
 	s := c.binding.session
 	if err := s.ctx.Err(); err != nil {
 		return s.Err()
+	}
+	if len(c.in.waits) > 0 {
+		c.giveTurnAway()
 	}
 	return s.gather(s.ctx, c.in, s.limits.MessageBytes)
 }

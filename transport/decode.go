@@ -22,6 +22,8 @@ type decoder struct {
 	streaming bool
 	// evaluating says that a proxy, too, needs the values.
 	evaluating bool
+	// turn is the reader's, who will run the calls; nil has them run at once.
+	turn *turn
 }
 
 // scope says what the ids in an expression stand for. Import and export are

@@ -15,7 +15,7 @@ func (s *Session) dispatch(data []byte) error {
 		return violation("bad RPC message: not UTF-8")
 	}
 	d := &s.decoder
-	*d = decoder{scanner: scanner{data: data, keys: &s.keys}, session: s, scope: s, depth: s.limits.Depth}
+	*d = decoder{scanner: scanner{data: data, keys: &s.keys}, session: s, scope: s, depth: s.limits.Depth, turn: &s.turn}
 	if err := d.expect('['); err != nil {
 		return err
 	}
@@ -25,8 +25,10 @@ func (s *Session) dispatch(data []byte) error {
 	}
 	switch kind {
 	case "push":
+		s.engage()
 		return s.receivePush(d)
 	case "pull":
+		s.engage()
 		return s.receivePull(d)
 	case "resolve":
 		return s.receiveResolve(d)
@@ -37,6 +39,7 @@ func (s *Session) dispatch(data []byte) error {
 	case "abort":
 		return s.receiveAbort(d)
 	case "stream":
+		s.engage()
 		return s.receiveStream(d)
 	case "pipe":
 		return s.receivePipe(d)

@@ -95,7 +95,7 @@ func (s *Session) sendLocked(m *message) {
 	}
 	m.refers = len(m.held) > 0
 	o.add(m)
-	if len(o.messages) == 1 {
+	if len(o.messages) == 1 && !s.corked {
 		o.signal(s.wake)
 	}
 }

@@ -19,6 +19,12 @@ type pipeEnd struct{ in, out *pipeQueue }
 
 func (p *pipeEnd) Read(ctx context.Context) ([]byte, error) { return p.in.take(ctx) }
 
+func (p *pipeEnd) Ready() bool {
+	p.in.mu.Lock()
+	defer p.in.mu.Unlock()
+	return len(p.in.messages) > 0
+}
+
 func (p *pipeEnd) Write(_ context.Context, messages ...[]byte) error { return p.out.add(messages) }
 
 func (p *pipeEnd) Close(error) error {

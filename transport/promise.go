@@ -107,6 +107,7 @@ func wait(ctx context.Context, e eventual) error {
 		return nil
 	default:
 	}
+	blocks(ctx)
 	select {
 	case <-settled:
 		return nil

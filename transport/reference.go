@@ -34,9 +34,13 @@ func (d *decoder) start(node any, path []any, in *payload) ref {
 	case kept:
 		return d.session.at(n, path, in)
 	case ref:
-		if in == nil && len(path) == 0 {
+		b, here := n.(*binding)
+		switch {
+		case in == nil && len(path) == 0:
 			n.retain()
 			return n
+		case here && in != nil:
+			return b.callIn(d.turn, path, in)
 		}
 		return n.call(path, in)
 	}

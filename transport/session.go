@@ -47,8 +47,15 @@ type Session struct {
 	proxy   bool
 
 	decoder decoder // the reader's
+	turn    turn
+
+	writing     chan struct{} // holds a token while someone writes
+	written     outbox        // the buffers of the last write
+	writeCtx    context.Context
+	stopWriting context.CancelFunc
 
 	mu         sync.Mutex
+	corked     bool // the reader will send
 	running    bool // Run was called
 	ended      bool
 	err        error
@@ -75,7 +82,7 @@ type Session struct {
 func NewSession(c Conn, cfg Config) *Session {
 	s := &Session{
 		conn: c, log: cfg.Log, proxy: cfg.Proxy, limits: cfg.Limits.withDefaults(),
-		done: make(chan struct{}), wake: make(chan struct{}, 1),
+		done: make(chan struct{}), wake: make(chan struct{}, 1), writing: make(chan struct{}, 1),
 		imports: map[int64]*imported{}, exports: map[int64]*export{}, bindings: map[*Target]*binding{},
 		nextPush: 1, sentPush: 1, nextAnswer: 1, nextExport: -1,
 	}
@@ -83,6 +90,7 @@ func NewSession(c Conn, cfg Config) *Session {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.writeCtx, s.stopWriting = context.WithCancel(context.Background())
 	s.main = &imported{session: s, refs: 1}
 	s.imports[0] = s.main
 	s.exports[0] = &export{ref: s.rejected(errNoMain), count: 1}
@@ -173,6 +181,10 @@ func (s *Session) Run(ctx context.Context) error {
 	defer stop()
 	reading, stopReading := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
+	s.turn.start(func() {
+		s.uncork()
+		wg.Go(func() { s.read(reading) })
+	})
 	wg.Go(func() {
 		s.write()
 		stopReading()
@@ -184,8 +196,9 @@ func (s *Session) Run(ctx context.Context) error {
 			}
 		})
 	}
-	s.read(reading)
+	s.turn.next()
 	wg.Wait()
+	s.turn.watch.Stop()
 	s.work.Wait()
 	close(s.done)
 	if ctx.Err() != nil && errors.Is(s.Err(), context.Cause(ctx)) {
@@ -194,19 +207,29 @@ func (s *Session) Run(ctx context.Context) error {
 	return s.Err()
 }
 
-// read takes messages until there are none, or one of them ends the session.
+// read takes messages until there are none, one of them ends the session, or
+// another goroutine does it.
 func (s *Session) read(ctx context.Context) {
+	peeker, _ := s.conn.(Peeker)
 	for {
 		message, err := s.conn.Read(ctx)
 		if err != nil {
 			if err == io.EOF {
 				err = errors.New("the peer closed the connection")
 			}
+			s.turn.scatter()
 			s.end(err, nil)
 			return
 		}
 		if err := s.dispatch(message); err != nil {
+			s.turn.scatter()
 			s.end(err, reply(err))
+			return
+		}
+		if !s.turn.engaged || peeker != nil && len(s.turn.targets) < mostTargets && peeker.Ready() {
+			continue
+		}
+		if !s.serve() {
 			return
 		}
 	}

@@ -182,7 +182,7 @@ func (b *binding) broken(func(error)) {}
 // undefined, which are not mapped.
 func (b *binding) remap(path []any, m *mapping) ref {
 	if g := b.target.getter(path); g != nil {
-		value := b.invoke(g, &payload{})
+		value := b.invoke(nil, g, &payload{})
 		defer value.release()
 		return value.remap(path[1:], m)
 	}
@@ -193,9 +193,13 @@ func (b *binding) remap(path []any, m *mapping) ref {
 	return b.session.answered(Undefined{}, nil)
 }
 
-func (b *binding) call(path []any, in *payload) ref {
+func (b *binding) call(path []any, in *payload) ref { return b.callIn(nil, path, in) }
+
+// callIn is call by whoever has the turn, if that is not nil, and will then
+// serve b.
+func (b *binding) callIn(t *turn, path []any, in *payload) ref {
 	if g := b.target.getter(path); g != nil {
-		value := b.invoke(g, &payload{})
+		value := b.invoke(nil, g, &payload{})
 		if in == nil && len(path) == 1 {
 			return value
 		}
@@ -210,11 +214,11 @@ func (b *binding) call(path []any, in *payload) ref {
 		in.release()
 		return b.session.rejected(err)
 	}
-	return b.invoke(m, in)
+	return b.invoke(t, m, in)
 }
 
 // invoke puts a call of m in line.
-func (b *binding) invoke(m Method, in *payload) ref {
+func (b *binding) invoke(t *turn, m Method, in *payload) ref {
 	in, err := in.own(b.session)
 	if err == nil {
 		err = b.session.admit(b, in.size)
@@ -225,7 +229,7 @@ func (b *binding) invoke(m Method, in *payload) ref {
 	}
 	c := &Call{binding: b, method: m, in: in, result: b.session.newAnswer()}
 	c.result.retain() // the call's own
-	b.enqueue(c)
+	b.enqueue(t, c)
 	return c.result
 }
 
@@ -241,10 +245,15 @@ func (b *binding) read(path []any) ref {
 	return b.session.answered(Undefined{}, nil)
 }
 
-func (b *binding) enqueue(c *Call) {
+func (b *binding) enqueue(t *turn, c *Call) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.queue = append(b.queue, c)
+	if t != nil && !b.busy {
+		b.busy = true
+		t.targets = append(t.targets, b)
+		return
+	}
 	b.startLocked()
 }
 
@@ -259,7 +268,10 @@ func (b *binding) startLocked() {
 
 // drain runs calls one after the other until none waits, or one of them went
 // on beside the next.
-func (b *binding) drain() {
+func (b *binding) drain() { b.serve(0) }
+
+// serve is drain by the goroutine that has the turn of that number.
+func (b *binding) serve(turn int64) {
 	for {
 		b.mu.Lock()
 		if len(b.queue) == 0 {
@@ -272,6 +284,7 @@ func (b *binding) drain() {
 		b.queue[0] = nil
 		b.queue = b.queue[1:]
 		b.mu.Unlock()
+		c.turn = turn
 		c.run()
 		if c.conceded {
 			return

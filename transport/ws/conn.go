@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -21,6 +22,7 @@ import (
 type conn struct {
 	ws     *websocket.Conn
 	wire   *wire
+	ahead  *bufio.Reader // between wire and ws; nil where the library keeps it to itself
 	ping   time.Duration
 	in     bytes.Buffer
 	binary atomic.Bool   // the peer sent a message that is not text
@@ -32,6 +34,11 @@ type conn struct {
 func newConn(ws *websocket.Conn, wire *wire, o Options) *conn {
 	ws.SetReadLimit(o.MessageBytes)
 	return &conn{ws: ws, wire: wire, ping: o.Ping, over: make(chan struct{})}
+}
+
+// Ready says whether the peer's next message has come, at least in part.
+func (c *conn) Ready() bool {
+	return len(c.wire.in) > 0 || c.ahead != nil && c.ahead.Buffered() > 0
 }
 
 func (c *conn) Read(ctx context.Context) ([]byte, error) {

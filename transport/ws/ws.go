@@ -134,13 +134,16 @@ func Accept(w http.ResponseWriter, r *http.Request, o Options) (transport.Conn, 
 		return nil, fmt.Errorf("accept %s: %w", r.RemoteAddr, err)
 	}
 	o.Ping += o.Ping / 2
-	return newConn(ws, h.wire, o), nil
+	c := newConn(ws, h.wire, o)
+	c.ahead = h.ahead
+	return c, nil
 }
 
 // hijacked hands out the connection of a request wrapped in a wire.
 type hijacked struct {
 	http.ResponseWriter
-	wire *wire
+	wire  *wire
+	ahead *bufio.Reader
 }
 
 func (h *hijacked) Unwrap() http.ResponseWriter { return h.ResponseWriter }
@@ -159,5 +162,6 @@ func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	h.wire = newWire(c)
 	h.wire.in = early
-	return h.wire, bufio.NewReadWriter(bufio.NewReaderSize(h.wire, 4096), bufio.NewWriterSize(h.wire, 4096)), nil
+	h.ahead = bufio.NewReaderSize(h.wire, 4096)
+	return h.wire, bufio.NewReadWriter(h.ahead, bufio.NewWriterSize(h.wire, 4096)), nil
 }
