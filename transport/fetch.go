@@ -125,29 +125,29 @@ func (e *encoder) body(v any) error {
 	return typeErrorf("a body is a string, bytes or a stream, not %s", kindOf(v))
 }
 
-// init writes the last part of a request or response, member by member.
-type init_ struct {
+// members writes what a request or response has beside its main parts.
+type members struct {
 	e     *encoder
 	count int
 }
 
-func (i *init_) member(name string) {
-	if i.count > 0 {
-		i.e.raw(",")
+func (m *members) member(name string) {
+	if m.count > 0 {
+		m.e.raw(",")
 	}
-	i.count++
-	i.e.text(name)
-	i.e.raw(":")
+	m.count++
+	m.e.text(name)
+	m.e.raw(":")
 }
 
-func (i *init_) rest(members map[string]any) error {
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		data, err := json.Marshal(members[name])
+func (m *members) rest(init map[string]any) error {
+	for _, name := range slices.Sorted(maps.Keys(init)) {
+		data, err := json.Marshal(init[name])
 		if err != nil {
 			return typeErrorf("%s: %v", name, err)
 		}
-		i.member(name)
-		i.e.buf = append(i.e.buf, data...)
+		m.member(name)
+		m.e.buf = append(m.e.buf, data...)
 	}
 	return nil
 }
@@ -159,24 +159,24 @@ func (e *encoder) request(r *Request) error {
 	e.raw(`["request",`)
 	e.text(r.URL)
 	e.raw(",{")
-	i := init_{e: e}
+	m := members{e: e}
 	if r.Method != "" && r.Method != http.MethodGet {
-		i.member("method")
+		m.member("method")
 		e.text(r.Method)
 	}
 	if len(r.Header) > 0 {
-		i.member("headers")
+		m.member("headers")
 		e.header(r.Header)
 	}
 	if r.Body != nil {
-		i.member("body")
+		m.member("body")
 		if err := e.body(r.Body); err != nil {
 			return err
 		}
-		i.member("duplex")
+		m.member("duplex")
 		e.raw(`"half"`)
 	}
-	if err := i.rest(r.Init); err != nil {
+	if err := m.rest(r.Init); err != nil {
 		return err
 	}
 	e.raw("}]")
@@ -189,20 +189,20 @@ func (e *encoder) response(r *Response) error {
 		return err
 	}
 	e.raw(",{")
-	i := init_{e: e}
+	m := members{e: e}
 	if r.Status != 0 && r.Status != http.StatusOK {
-		i.member("status")
+		m.member("status")
 		e.integer(int64(r.Status))
 	}
 	if r.StatusText != "" {
-		i.member("statusText")
+		m.member("statusText")
 		e.text(r.StatusText)
 	}
 	if len(r.Header) > 0 {
-		i.member("headers")
+		m.member("headers")
 		e.header(r.Header)
 	}
-	if err := i.rest(r.Init); err != nil {
+	if err := m.rest(r.Init); err != nil {
 		return err
 	}
 	e.raw("}]")

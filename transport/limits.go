@@ -17,7 +17,8 @@ type Limits struct {
 	BigIntDigits int
 	// Calls is how many of the peer's calls may run or wait, for their turn or
 	// for what they are pipelined on, at once; the next ones reject with code
-	// "overloaded". Default 16384.
+	// "overloaded". A chunk of a stream counts as a call until it is read.
+	// Default 16384.
 	Calls int
 	// CallBytes is how many bytes of messages those calls may have come in;
 	// the next ones reject with code "overloaded". Default 64 MiB.
@@ -26,7 +27,8 @@ type Limits struct {
 	// hold; beyond aborts. Default 131072.
 	Exports int
 	// HeldBytes is how much the results that the peer has not released may take
-	// up, about, one of any size not counted; beyond aborts. Default 256 MiB.
+	// up, about, one of any size not counted, and what has come of Blobs; beyond
+	// aborts. A longer Blob rejects with code "too_large". Default 256 MiB.
 	HeldBytes int
 	// Imports is how many of the peer's objects this side may hold; beyond
 	// aborts. Calls of ours that wait for answers have the same bound; beyond

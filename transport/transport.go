@@ -35,9 +35,36 @@
 //	error                                 *Error
 //	*Target, *Stub                        *Stub
 //	*Promise                              what it resolves to
+//	*Readable                             *Readable
+//	*Writable                             *Writable
+//	Blob                                  Blob
+//	URL, *url.URL                         URL
+//	http.Header                           http.Header
+//	*Request, *Response                   *Request, *Response
 //
 // The zero time.Time stands for JavaScript's invalid date. Integers beyond
 // 2^53 lose precision on arrival, as they do in JavaScript: use *big.Int.
+//
+// # Streams
+//
+// A Readable is read by whom it is passed to, a Writable is written. Chunks are
+// values of any kind; streams of bytes are an io.Reader and an io.Writer.
+// Writers are held up when as much is on its way as the link carries, and
+// readers thereby hold up writers.
+//
+// # Failures
+//
+// A call that fails with ErrUnsent never left and can be repeated. One that
+// fails with ErrBroken alone, or whose context ended while it waited, may have
+// happened. Package redial repeats what can be repeated, over as many
+// connections as it takes. Everything else is the peer's answer, an *Error.
+//
+// # Proxies
+//
+// What a session received can be passed on over another: stubs, promises,
+// streams. Calls go straight through, with what is pipelined on them. A session
+// with Config.Proxy does not even look at values: they leave as they came. See
+// transport/relay.
 package transport
 
 import (

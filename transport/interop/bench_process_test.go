@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -75,6 +76,7 @@ type measurement struct {
 
 // serveEcho prints its port and serves until its standard input closes.
 func serveEcho() error {
+	debug.SetGCPercent(400) // as relay and testtarget; Node's young generation is larger still
 	main := transport.NewTarget(map[string]transport.Method{
 		"echo":  func(_ context.Context, c *transport.Call) (any, error) { return c.Arg(0), nil },
 		"usage": func(context.Context, *transport.Call) (any, error) { return ownUsage() },

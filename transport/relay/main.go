@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -17,6 +18,7 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:8081", "`address` to serve at; port 0 is any free one")
 	target := flag.String("target", "", "`URL` of the target: ws, wss, http or https")
 	flag.Parse()
+	debug.SetGCPercent(400) // a heap of a few megabytes is collected all the time otherwise
 	if flag.NArg() > 0 || *target == "" {
 		flag.Usage()
 		os.Exit(2)

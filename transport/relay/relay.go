@@ -11,12 +11,18 @@ import (
 	"github.com/catalyst/orchestrator/transport/ws"
 )
 
-// messageBytes is the longest message accepted, as the reference's 32 MiB.
-const messageBytes = 32 << 20
+// messageBytes is the longest message that the reference accepts, 32 Mi
+// characters, at three bytes each.
+const messageBytes = 96 << 20
 
+// A relay leaves it to the two ends to be strict. What it bounds is its own
+// memory.
 var (
 	options = ws.Options{MessageBytes: messageBytes}
-	limits  = transport.Limits{MessageBytes: messageBytes}
+	limits  = transport.Limits{
+		MessageBytes: messageBytes, BufferedBytes: 256 << 20,
+		Calls: 1 << 20, Exports: 1 << 20, Imports: 1 << 20,
+	}
 )
 
 // dialTime bounds the opening of a connection to the target.

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:8080", "`address` to serve at; port 0 is any free one")
 	flag.Parse()
+	debug.SetGCPercent(400) // a heap of a few megabytes is collected all the time otherwise
 	if flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
