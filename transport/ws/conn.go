@@ -1,7 +1,6 @@
 package ws
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -22,7 +21,6 @@ import (
 type conn struct {
 	ws     *websocket.Conn
 	wire   *wire
-	ahead  *bufio.Reader // between wire and ws; nil where the library keeps it to itself
 	ping   time.Duration
 	in     bytes.Buffer
 	binary atomic.Bool   // the peer sent a message that is not text
@@ -36,10 +34,8 @@ func newConn(ws *websocket.Conn, wire *wire, o Options) *conn {
 	return &conn{ws: ws, wire: wire, ping: o.Ping, over: make(chan struct{})}
 }
 
-// Ready says whether the peer's next message has come, at least in part.
-func (c *conn) Ready() bool {
-	return len(c.wire.in) > 0 || c.ahead != nil && c.ahead.Buffered() > 0
-}
+// Ready says whether more has come from the peer, as a rule its next message.
+func (c *conn) Ready() bool { return c.wire.left.Load() > 0 }
 
 func (c *conn) Read(ctx context.Context) ([]byte, error) {
 	message, err := c.read(ctx)

@@ -17,6 +17,7 @@ type wire struct {
 
 	in   []byte // read and not yet taken; the reader's alone
 	room []byte
+	left atomic.Int32 // bytes of in
 
 	mu      sync.Mutex
 	idle    sync.Cond // sending became false
@@ -60,6 +61,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	n := copy(p, w.in)
 	w.in = w.in[n:]
+	w.left.Store(int32(len(w.in)))
 	return n, nil
 }
 

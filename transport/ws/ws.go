@@ -134,16 +134,17 @@ func Accept(w http.ResponseWriter, r *http.Request, o Options) (transport.Conn, 
 		return nil, fmt.Errorf("accept %s: %w", r.RemoteAddr, err)
 	}
 	o.Ping += o.Ping / 2
-	c := newConn(ws, h.wire, o)
-	c.ahead = h.ahead
-	return c, nil
+	return newConn(ws, h.wire, o), nil
 }
+
+// peek is how many bytes of what has come the library takes before it needs
+// them: little, as the wire keeps the rest and knows about it.
+const peek = 16
 
 // hijacked hands out the connection of a request wrapped in a wire.
 type hijacked struct {
 	http.ResponseWriter
-	wire  *wire
-	ahead *bufio.Reader
+	wire *wire
 }
 
 func (h *hijacked) Unwrap() http.ResponseWriter { return h.ResponseWriter }
@@ -162,6 +163,6 @@ func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	h.wire = newWire(c)
 	h.wire.in = early
-	h.ahead = bufio.NewReaderSize(h.wire, 4096)
-	return h.wire, bufio.NewReadWriter(h.ahead, bufio.NewWriterSize(h.wire, 4096)), nil
+	h.wire.left.Store(int32(len(early)))
+	return h.wire, bufio.NewReadWriter(bufio.NewReaderSize(h.wire, peek), bufio.NewWriterSize(h.wire, 4096)), nil
 }
