@@ -55,9 +55,13 @@ func (p *pipe) call(path []any, in *payload) ref {
 
 // accept takes a write in, or gives where it shall go.
 func (p *pipe) accept(w write) (next ref) {
+	var reason error
+	if w.method == "abort" && !p.passed() {
+		reason = w.reason()
+	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.next != nil && !p.moving {
+		defer p.mu.Unlock()
 		return p.next
 	}
 	err := p.refusal
@@ -65,21 +69,37 @@ func (p *pipe) accept(w write) (next ref) {
 		err = p.session.enter(w.in.bytes())
 	}
 	if err != nil {
+		p.mu.Unlock()
 		w.done(err)
 		return nil
 	}
+	var over []write
 	switch w.method {
 	case "write":
 		p.queue = append(p.queue, w)
 	case "close":
 		p.end, p.refusal, p.closing = io.EOF, errStreamClosed, &w
-		p.answerCloseLocked()
+		over = p.closedLocked()
 	case "abort":
-		p.rejectLocked(w.reason())
-		w.leave(nil)
+		over = p.rejectLocked(reason)
 	}
 	p.signal()
+	p.mu.Unlock()
+	switch w.method {
+	case "close":
+		leave(over, nil)
+	case "abort":
+		leave(over, reason)
+		w.leave(nil)
+	}
 	return nil
+}
+
+// passed says whether writes go on to somewhere else.
+func (p *pipe) passed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.next != nil && !p.moving
 }
 
 func (p *pipe) signal() {
@@ -123,25 +143,35 @@ func (w *write) reason() error {
 	return asError(in.first())
 }
 
-// answerCloseLocked answers a Close that has nothing left before it.
-func (p *pipe) answerCloseLocked() {
-	if p.closing != nil && len(p.queue) == 0 {
-		p.closing.leave(nil)
-		p.closing = nil
+// leave answers writes. The pipe must not be locked: what they brought, and is
+// released, may be the pipe itself.
+func leave(list []write, err error) {
+	for _, w := range list {
+		w.leave(err)
 	}
 }
 
-// rejectLocked ends the stream badly for both sides.
-func (p *pipe) rejectLocked(why error) {
+// closedLocked gives a Close that has nothing left before it, to be answered.
+func (p *pipe) closedLocked() []write {
+	if p.closing == nil || len(p.queue) > 0 {
+		return nil
+	}
+	w := *p.closing
+	p.closing = nil
+	return []write{w}
+}
+
+// rejectLocked ends the stream badly for both sides. It gives the writes to be
+// answered with why.
+func (p *pipe) rejectLocked(why error) []write {
 	p.end, p.refusal = why, why
+	over := p.queue
 	if p.closing != nil {
-		p.queue = append(p.queue, *p.closing)
-		p.closing = nil
+		over = append(over, *p.closing)
 	}
-	for _, w := range p.queue {
-		w.leave(why)
-	}
-	p.queue = nil
+	p.queue, p.closing = nil, nil
+	p.signal()
+	return over
 }
 
 // next takes a chunk.
@@ -168,22 +198,24 @@ type pipeSource struct{ pipe *pipe }
 func (r *pipeSource) cancel(reason error) {
 	p := r.pipe
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.rejectLocked(reason)
-	p.signal()
+	over := p.rejectLocked(reason)
+	p.mu.Unlock()
+	leave(over, reason)
 }
 
 // take takes the oldest write, or tells the end, or that there is nothing yet.
 func (p *pipe) take() (*write, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if len(p.queue) == 0 {
+		defer p.mu.Unlock()
 		return nil, p.end
 	}
 	w := p.queue[0]
 	p.queue[0] = write{}
 	p.queue = p.queue[1:]
-	p.answerCloseLocked()
+	over := p.closedLocked()
+	p.mu.Unlock()
+	leave(over, nil)
 	return &w, nil
 }
 
@@ -253,16 +285,17 @@ func (p *pipe) retain() {
 func (p *pipe) release() {
 	p.mu.Lock()
 	p.refs--
-	next, last := p.next, p.refs == 0
+	next, last := p.next, p.refs == 0 && !p.moving // else passTo sees to it
+	var over []write
+	why := error(errStreamDropped)
 	if last && next == nil && p.end == nil {
-		why := error(errStreamDropped)
 		if err := p.session.Err(); err != nil {
 			why = err
 		}
-		p.rejectLocked(why)
-		p.signal()
+		over = p.rejectLocked(why)
 	}
 	p.mu.Unlock()
+	leave(over, why)
 	if last && next != nil {
 		next.release()
 	}

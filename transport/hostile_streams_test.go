@@ -1,0 +1,103 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+)
+
+// TestAPipeInItsOwnChunk has streams that hold themselves and each other, in
+// every way in which a stream can end. Nothing waits for itself.
+func TestAPipeInItsOwnChunk(t *testing.T) {
+	own, other := `[["readable",1]]`, `[["readable",2]]`
+	write := func(pipe int, args string) string {
+		return fmt.Sprintf(`["stream",["pipeline",%d,["write"],%s]]`, pipe, args)
+	}
+	for name, messages := range map[string][]string{
+		"released":           {write(1, own), `["release",1,1]`},
+		"aborted":            {write(1, own), `["stream",["pipeline",1,["abort"],["enough"]]]`},
+		"aborted by itself":  {`["stream",["pipeline",1,["abort"],` + own + `]]`},
+		"closed by itself":   {`["stream",["pipeline",1,["close"],` + own + `]]`, `["release",1,1]`},
+		"written when over":  {`["stream",["pipeline",1,["close"],[]]]`, write(1, own)},
+		"in each other":      {write(1, other), write(2, own), `["release",1,1]`, `["release",2,1]`},
+		"the session's end":  {write(1, other), write(2, own)},
+		"read":               {write(1, own), `["push",["pipeline",0,["read"],` + other + `]]`, write(2, `[1]`), `["release",2,1]`},
+		"read by the method": {`["push",["pipeline",0,["read"],` + own + `]]`, write(1, own), `["release",1,1]`},
+		"as a blob":          {write(1, `[["blob","",["readable",1]]]`), `["release",1,1]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := script(t, Config{Main: reader()})
+				w.say(`["pipe"]`, `["pipe"]`)
+				w.say(messages...)
+				synctest.Wait()
+				_ = w.conn.Close(nil)
+				<-w.s.Done()
+				if got := w.s.Stats(); got.Exports+got.Imports+got.Running != 0 || len(w.s.bindings) != 0 || w.s.callBytes != 0 {
+					t.Errorf("left over: %+v, %d bytes of calls", got, w.s.callBytes)
+				}
+			})
+		})
+	}
+}
+
+// reader is an object whose method read reads a stream and releases what comes.
+func reader() *Target {
+	return NewTarget(map[string]Method{
+		"read": func(ctx context.Context, c *Call) (any, error) {
+			r, ok := c.Arg(0).(*Readable)
+			if !ok {
+				return nil, typeErrorf("want a stream")
+			}
+			n := 0
+			for chunk, err := range r.All(ctx) {
+				if err != nil {
+					return n, err
+				}
+				ReleaseAll(chunk)
+				n++
+			}
+			return n, nil
+		},
+		"echo": func(_ context.Context, c *Call) (any, error) { return c.Arg(0), nil },
+	})
+}
+
+// TestAPipeReleasedWhileItMoves releases a pipe in the middle of its way to
+// where it is passed. Everything arrives, and the far end is released once.
+func TestAPipeReleasedWhileItMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := script(t, Config{})
+		p := w.s.newPipe()
+		for i := range 3 {
+			p.call([]any{"write"}, &payload{args: []any{i}}).release()
+		}
+		far := &farEnd{answer: w.s.newAnswer()}
+		far.called = func() {
+			if len(far.chunks) == 2 {
+				p.release()
+			}
+		}
+		p.passTo(far)
+		if fmt.Sprint(far.chunks) != "[0 1 2]" || far.releases != 1 {
+			t.Errorf("chunks %v arrived, and %d releases, want one", far.chunks, far.releases)
+		}
+	})
+}
+
+// farEnd is where a pipe goes on to.
+type farEnd struct {
+	*answer
+	called   func()
+	chunks   []any
+	releases int
+}
+
+func (f *farEnd) call(_ []any, in *payload) ref {
+	f.chunks = append(f.chunks, in.first())
+	f.called()
+	return f.session.answered(Undefined{}, nil)
+}
+
+func (f *farEnd) release() { f.releases++ }
