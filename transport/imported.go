@@ -262,21 +262,23 @@ func (s *Session) fill(p *payload, n int, done func(error)) {
 }
 
 // gather waits for p's promises and puts their outcomes in their places. It
-// is for those who may block.
+// is for those who may block, and goes on where an earlier one stopped.
 func (s *Session) gather(ctx context.Context, p *payload, limit int) error {
-	for n := 0; n < len(p.waits); n++ {
-		p.waits[n].promise.Pull() // ask for all before waiting for one
+	for _, w := range p.waits {
+		w.promise.Pull() // ask for all before waiting for one
 	}
-	for n := 0; n < len(p.waits); n++ {
-		value, from, err := p.waits[n].promise.known(ctx)
+	for len(p.waits) > 0 {
+		w := p.waits[0]
+		value, from, err := w.promise.known(ctx)
 		if err == nil {
-			err = s.substitute(p, p.waits[n], value, from, limit)
+			err = s.substitute(p, w, value, from, limit)
 		}
 		if err != nil {
 			return err
 		}
+		p.waits = p.waits[1:]
+		w.promise.Release()
 	}
-	p.stopWaiting()
 	return nil
 }
 

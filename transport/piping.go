@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -18,7 +19,8 @@ type pipe struct {
 	refs    int
 	claimed bool // its readable end was handed out
 	queue   []write
-	closing *write // a Close to be answered when the queue is empty
+	taking  bool   // a write has left the queue and is not answered
+	closing *write // a Close to be answered when all before it are
 	end     error  // what the reader gets after the queue; io.EOF is the good end
 	refusal error  // why nothing more is taken
 	next    ref    // where writes go on to
@@ -153,7 +155,7 @@ func leave(list []write, err error) {
 
 // closedLocked gives a Close that has nothing left before it, to be answered.
 func (p *pipe) closedLocked() []write {
-	if p.closing == nil || len(p.queue) > 0 {
+	if p.closing == nil || p.taking || len(p.queue) > 0 {
 		return nil
 	}
 	w := *p.closing
@@ -182,7 +184,9 @@ func (r *pipeSource) next(ctx context.Context) (any, error) {
 		case err != nil:
 			return nil, err
 		case w != nil:
-			return w.chunk(ctx)
+			chunk, err := w.chunk(ctx)
+			r.pipe.took(*w, err, ctx.Err() != nil)
+			return chunk, err
 		}
 		select {
 		case <-r.pipe.arrived:
@@ -206,34 +210,51 @@ func (r *pipeSource) cancel(reason error) {
 // take takes the oldest write, or tells the end, or that there is nothing yet.
 func (p *pipe) take() (*write, error) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if len(p.queue) == 0 {
-		defer p.mu.Unlock()
 		return nil, p.end
 	}
 	w := p.queue[0]
 	p.queue[0] = write{}
 	p.queue = p.queue[1:]
-	over := p.closedLocked()
-	p.mu.Unlock()
-	leave(over, nil)
+	p.taking = true
 	return &w, nil
+}
+
+// took answers a write that was taken. One that failed ends the stream, unless
+// the reader has just stopped waiting for it: it is then the next one again.
+func (p *pipe) took(w write, err error, stopped bool) {
+	p.mu.Lock()
+	p.taking = false
+	if err != nil && stopped && (p.end == nil || p.end == io.EOF) {
+		p.queue = slices.Insert(p.queue, 0, w)
+		p.mu.Unlock()
+		return
+	}
+	var over []write
+	if err != nil {
+		over = p.rejectLocked(err)
+	} else {
+		over = p.closedLocked()
+	}
+	p.mu.Unlock()
+	w.leave(err)
+	leave(over, err)
 }
 
 // chunk is what a write that was taken brought. Promises in it come first.
 func (w *write) chunk(ctx context.Context) (any, error) {
 	s := w.result.session
 	in, err := w.in.own(s)
-	if err == nil {
-		w.in = in
-		err = s.gather(ctx, in, s.limits.MessageBytes)
-	}
 	if err != nil {
-		w.leave(err)
+		return nil, err
+	}
+	w.in = in
+	if err := s.gather(ctx, in, s.limits.MessageBytes); err != nil {
 		return nil, err
 	}
 	chunk := in.first()
 	in.handles() // the reader's
-	w.leave(nil)
 	return chunk, nil
 }
 
