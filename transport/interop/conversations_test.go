@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -117,23 +118,21 @@ func hold(t *testing.T, script string, args ...string) func() []conversation {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "node", append([]string{filepath.Join("conversations", script)}, args...)...)
 	command.Stderr = os.Stderr
-	out, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	out := &bytes.Buffer{} // taken in at once: a full pipe would hold the conversations up
+	command.Stdout = out
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	return func() (all []conversation) {
+		if err := command.Wait(); err != nil {
+			t.Fatal(err)
+		}
 		for d := json.NewDecoder(out); d.More(); {
 			var c conversation
 			if err := d.Decode(&c); err != nil {
 				t.Fatal(err)
 			}
 			all = append(all, c)
-		}
-		if err := command.Wait(); err != nil {
-			t.Fatal(err)
 		}
 		return all
 	}

@@ -164,7 +164,7 @@ func TestAPipelineIsRepeatedOnlyIfNothingOfItWasSent(t *testing.T) {
 		}
 		w.accept()
 		g = <-gates
-		g.open <- struct{}{}
+		close(g.open)
 		w.expect(`["push",["pipeline",0,["a"],[]]]`, `["push",["pipeline",1,["b"],[]]]`, `["pull",2]`)
 		if runs != 2 {
 			t.Errorf("the pipeline ran %d times", runs)
