@@ -10,6 +10,8 @@ type imported struct {
 	session *Session
 	id      int64
 	promise bool // has an outcome
+	// streamed says that the outcome comes unasked, once: the peer knows of no id.
+	streamed bool
 
 	// guarded by session.mu
 	refs     int  // stubs, promises and results here that stand on it
@@ -170,7 +172,7 @@ func (s *Session) dropLocked(i *imported) {
 	}
 	i.gone = true
 	delete(s.imports, i.id)
-	if s.ended || i.remote == 0 {
+	if s.ended || i.streamed {
 		return
 	}
 	m := newMessage()

@@ -75,10 +75,11 @@ func afterParts(parts []releaser, f func()) {
 	f()
 }
 
-// pending says whether p is a promise of this session's peer without outcome.
+// pending says whether p is a promise of this session's peer without outcome,
+// to which messages can refer: the outcome of a stream message is not.
 func (s *Session) pending(p *Promise) bool {
 	i, ok := p.ref.(*imported)
-	if !ok || i.session != s {
+	if !ok || i.session != s || i.streamed {
 		return false
 	}
 	_, _, known := i.outcome()

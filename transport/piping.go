@@ -188,6 +188,7 @@ func (r *pipeSource) next(ctx context.Context) (any, error) {
 			r.pipe.took(*w, err, ctx.Err() != nil)
 			return chunk, err
 		}
+		blocks(ctx)
 		select {
 		case <-r.pipe.arrived:
 		case <-ctx.Done():

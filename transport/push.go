@@ -15,7 +15,7 @@ func (s *Session) sendCall(i *imported, path []any, in *payload) ref {
 // sendStream is sendCall by a stream message: the peer sends the outcome
 // unasked and forgets it then.
 func (s *Session) sendStream(i *imported, path []any, in *payload) (r ref, size int) {
-	result := &imported{session: s, promise: true, refs: 1, asked: true}
+	result := &imported{session: s, promise: true, streamed: true, refs: 1, asked: true}
 	r, ok := s.push(i, result, func(e *encoder) error {
 		err := e.call(`["stream",["pipeline",`, i.id, path, in)
 		size = len(e.buf)

@@ -181,10 +181,7 @@ func (s *Session) Run(ctx context.Context) error {
 	defer stop()
 	reading, stopReading := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	s.turn.start(func() {
-		s.uncork()
-		wg.Go(func() { s.read(reading) })
-	})
+	s.turn.start(s.uncork, func() { wg.Go(func() { s.read(reading) }) })
 	wg.Go(func() {
 		s.write()
 		stopReading()
@@ -226,7 +223,7 @@ func (s *Session) read(ctx context.Context) {
 			s.end(err, reply(err))
 			return
 		}
-		if !s.turn.engaged || peeker != nil && len(s.turn.targets) < mostTargets && peeker.Ready() {
+		if n := s.turn.gathered; n == 0 || n < mostGathered && peeker != nil && peeker.Ready() {
 			continue
 		}
 		if !s.serve() {

@@ -251,7 +251,7 @@ func (b *binding) enqueue(t *turn, c *Call) {
 	b.queue = append(b.queue, c)
 	if t != nil && !b.busy {
 		b.busy = true
-		t.targets = append(t.targets, b)
+		t.add(b)
 		return
 	}
 	b.startLocked()

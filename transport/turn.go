@@ -7,48 +7,67 @@ import (
 )
 
 // turn is the right to read a session's messages, which one goroutine has at a
-// time. Between two reads it also runs the calls that came, and sends what
-// there is to send: no other goroutine has to be woken for either. A call that
-// blocks gives the turn away, to a goroutine made for that: at once if it
-// waits by its context or concedes (Concurrent), else within a few patiences.
+// time. It gathers the calls that have come, runs them, and sends what there
+// is to send: no other goroutine has to be woken for either. A call that blocks
+// gives the turn away, to a goroutine made for that: at once if it waits by its
+// context or concedes (Concurrent), else within two patiences.
 type turn struct {
+	gathered int // messages that ask for something, since the last serving; the holder's
+
+	uncork func() // has the writer send
+	next   func() // makes another goroutine read
+	watch  *time.Timer
+
 	mu      sync.Mutex
-	engaged bool       // what came asks for calls or answers; the holder's
-	serving bool       // the holder runs calls
-	number  int64      // of the holder's serving; changes when the turn is given away
+	doing   activity
+	number  int64      // of what the holder does; changes when that is taken from it
 	targets []*binding // whose calls the holder shall run
-	next    func()     // makes another goroutine read
 	watched bool       // the watch is on
 	seen    int64      // the number at its last look
-	watch   *time.Timer
 }
 
-// patience is how long a call can block before the turn is given away, more
-// or less.
-const patience = time.Millisecond
+type activity int
 
-// mostTargets bounds what gathers before the calls begin.
-const mostTargets = 64
+const (
+	waiting   activity = iota // for a message
+	gathering                 // messages that have come, before it serves them
+	serving
+)
 
-// start prepares the turn. next makes a goroutine that reads, and has the
-// writer write.
-func (t *turn) start(next func()) {
-	t.next = next
+const (
+	// patience is how long a call can block before the turn is given away, or a
+	// message take to come in full while others wait to be served: it, or twice
+	// that.
+	patience = time.Millisecond
+	// mostGathered is how many messages are read before they are served.
+	mostGathered = 256
+)
+
+// start prepares the turn.
+func (t *turn) start(uncork, next func()) {
+	t.uncork, t.next = uncork, next
 	t.watch = time.AfterFunc(time.Hour, t.look)
 	t.watch.Stop()
 }
 
-// begin starts to serve.
-func (t *turn) begin() int64 {
+// begin begins to gather or to serve.
+func (t *turn) begin(doing activity) int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.number++
-	t.serving = true
+	t.doing = doing
 	if !t.watched {
 		t.watched, t.seen = true, t.number
 		t.watch.Reset(patience)
 	}
 	return t.number
+}
+
+// add has the holder serve b.
+func (t *turn) add(b *binding) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.targets = append(t.targets, b)
 }
 
 // take takes the next target to serve, if the turn was not given away.
@@ -70,54 +89,52 @@ func (t *turn) finish(number int64) bool {
 	if t.number != number {
 		return false
 	}
-	t.serving = false
-	t.targets = nil
+	t.doing, t.targets = waiting, t.targets[:0]
 	return true
 }
 
-// look gives the turn away if the holder has served since the last look.
+// look sees whether the holder has been at the same thing since the last look.
 func (t *turn) look() {
 	t.mu.Lock()
-	number, stuck := t.number, t.serving && t.number == t.seen
-	t.watched = t.serving || number != t.seen
+	doing, number := t.doing, t.number
+	stuck := doing != waiting && number == t.seen
+	t.watched = !stuck && (doing != waiting || number != t.seen)
 	t.seen = number
-	if t.watched && !stuck {
+	if t.watched {
 		t.watch.Reset(patience)
-	} else {
-		t.watched = false
 	}
 	t.mu.Unlock()
-	if stuck {
+	switch {
+	case stuck && doing == serving:
 		t.giveAway(number)
+	case stuck:
+		t.scatter()
+		t.uncork()
 	}
 }
 
 // giveAway makes another goroutine read, unless that has happened.
 func (t *turn) giveAway(number int64) {
 	t.mu.Lock()
-	if !t.serving || t.number != number {
-		t.mu.Unlock()
-		return
+	mine := t.doing == serving && t.number == number
+	if mine {
+		t.doing = waiting
+		t.number++
 	}
-	t.serving = false
-	t.number++
-	targets := t.targets
-	t.targets = nil
 	t.mu.Unlock()
-	drain(targets)
-	t.next()
+	if mine {
+		t.scatter()
+		t.uncork()
+		t.next()
+	}
 }
 
-// scatter is for the last reader: the calls that it took in run by themselves.
+// scatter has the calls that were gathered run by themselves.
 func (t *turn) scatter() {
 	t.mu.Lock()
 	targets := t.targets
 	t.targets = nil
 	t.mu.Unlock()
-	drain(targets)
-}
-
-func drain(targets []*binding) {
 	for _, b := range targets {
 		b.session.work.Go(b.drain)
 	}
@@ -139,20 +156,20 @@ func (c *Call) giveTurnAway() {
 
 // engage notes that the peer waits for something, which the reader will send.
 func (s *Session) engage() {
-	if s.turn.engaged {
+	if s.turn.gathered++; s.turn.gathered > 1 {
 		return
 	}
-	s.turn.engaged = true
+	s.turn.begin(gathering)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.corked = true
 }
 
-// serve runs the calls that were taken in and sends what there is to send. It
+// serve runs the calls that were gathered and sends what there is to send. It
 // says whether the caller is still the reader.
 func (s *Session) serve() (reads bool) {
-	s.turn.engaged = false
-	number := s.turn.begin()
+	s.turn.gathered = 0
+	number := s.turn.begin(serving)
 	ended := false
 	defer func() {
 		if !ended { // a method ended its goroutine

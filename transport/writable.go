@@ -180,6 +180,7 @@ func (w *Writable) Send(ctx context.Context, chunk any) error {
 		if wait == nil {
 			return err
 		}
+		blocks(ctx)
 		select {
 		case <-wait:
 		case <-ctx.Done():
