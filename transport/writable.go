@@ -269,12 +269,17 @@ func after(r ref, f func(error)) {
 	})
 }
 
-// Write sends bytes, as io.Writer wants it; see Send. p is not kept.
-func (w *Writable) Write(p []byte) (int, error) {
-	if err := w.Send(context.Background(), p); err != nil {
-		return 0, err
+// Write sends bytes, as io.Writer wants it, in chunks of at most 64 KiB; see
+// Send. p is not kept.
+func (w *Writable) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		chunk := p[n:min(n+chunkBytes, len(p))]
+		if err := w.Send(context.Background(), chunk); err != nil {
+			return n, err
+		}
+		n += len(chunk)
 	}
-	return len(p), nil
+	return n, nil
 }
 
 // Close ends the stream in good order and waits until the peer has taken all
