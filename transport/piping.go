@@ -419,6 +419,9 @@ func (p piping) pump(s *Session) {
 	defer stop()
 	for {
 		chunk, err := p.from.source.next(s.ctx)
+		if err != nil {
+			stop() // it has ended by itself
+		}
 		if err == io.EOF {
 			p.finish(w, s)
 			return

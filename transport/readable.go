@@ -62,8 +62,9 @@ func (s *funcSource) cancel(reason error) {
 }
 
 type readerSource struct {
-	r    io.Reader
-	over bool
+	r      io.Reader
+	over   bool
+	closed sync.Once
 }
 
 // chunkBytes is the longest chunk made of a stream of bytes.
@@ -91,7 +92,7 @@ func (s *readerSource) next(context.Context) (any, error) {
 
 func (s *readerSource) cancel(error) {
 	if c, ok := s.r.(io.Closer); ok {
-		_ = c.Close() // nobody is left to hear of it
+		s.closed.Do(func() { _ = c.Close() }) // nobody is left to hear of it
 	}
 }
 
