@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // The values of the Fetch standard, which JavaScript has built in.
@@ -402,7 +403,7 @@ func (d *decoder) blob() (any, error) {
 			c := &collector{answer: d.session.newAnswer(), kind: kind}
 			c.answer.retain() // the promise's
 			p.pipe.passTo(c)
-			return &Promise{ref: c.answer}, nil
+			return &Promise{ref: c.answer, blob: true}, nil
 		}
 	case Blob: // a copy within this process
 		return v, nil
@@ -416,31 +417,59 @@ func (d *decoder) blob() (any, error) {
 type collector struct {
 	*answer
 	kind string
+
+	mu   sync.Mutex
 	data []byte
+	over error // why nothing more is taken
 }
 
 func (c *collector) call(path []any, in *payload) ref {
 	s := c.session
-	defer in.release()
-	switch path[0] {
-	case "write":
-		data, err := bytesOf(in.first())
-		if err != nil {
-			c.resolve(nil, nil, err)
-			return s.rejected(err)
-		}
-		if c.data = append(c.data, data...); len(c.data) > s.limits.HeldBytes {
-			err := tooLarge("a blob", s.limits.HeldBytes)
-			c.resolve(nil, nil, err)
-			return s.rejected(err)
-		}
-		s.chargeBytes(c.answer, len(data))
-	case "close":
+	owned, err := in.own(s)
+	if err != nil {
+		return s.rejected(err)
+	}
+	defer owned.release()
+	size, err := c.take(path[0], owned.first())
+	switch {
+	case err != nil:
+		c.resolve(nil, nil, err)
+		return s.rejected(err)
+	case path[0] == "write":
+		s.chargeBytes(c.answer, size)
+	case path[0] == "close":
 		c.resolve(Blob{Type: c.kind, Data: c.data}, nil, nil)
-	case "abort":
-		c.resolve(nil, nil, asError(in.first()))
+	default:
+		c.resolve(nil, nil, c.over)
 	}
 	return s.answered(Undefined{}, nil)
+}
+
+// take takes in what the writer says, and gives the bytes that it brought.
+func (c *collector) take(method, arg any) (size int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over != nil {
+		return 0, c.over
+	}
+	switch method {
+	case "close":
+		c.over = errStreamClosed
+		return 0, nil
+	case "abort":
+		c.over, c.data = asError(arg), nil
+		return 0, nil
+	}
+	data, err := bytesOf(arg)
+	if limit := c.session.limits.HeldBytes; err == nil && len(c.data)+len(data) > limit {
+		err = tooLarge("a blob", limit)
+	}
+	if err != nil {
+		c.over, c.data = err, nil
+		return 0, err
+	}
+	c.data = append(c.data, data...)
+	return len(data), nil
 }
 
 // release is the end of the stream, in good order or not.

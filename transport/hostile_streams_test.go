@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 )
@@ -101,3 +102,28 @@ func (f *farEnd) call(_ []any, in *payload) ref {
 }
 
 func (f *farEnd) release() { f.releases++ }
+
+// TestABlobIsNotWrittenWithoutEnd goes on writing to one that was refused, or
+// is closed.
+func TestABlobIsNotWrittenWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		write := `["stream",["pipeline",1,["write"],[["bytes","` + strings.Repeat("AAAA", 1000) + `"]]]]`
+		for _, end := range []string{write, `["stream",["pipeline",1,["close"],[]]]`, `["stream",["pipeline",1,["write"],["text"]]]`} {
+			w := script(t, Config{Main: echo(), Limits: Limits{HeldBytes: 5000}})
+			w.say(`["pipe"]`, `["push",["pipeline",0,["echo"],[["blob","",["readable",1]]]]]`, write, end)
+			for range 100 {
+				w.say(write)
+			}
+			synctest.Wait()
+			c := w.s.exports[1].ref.(*pipe).next.(*collector)
+			if len(c.data) > 5000 || w.s.heldBytes > 5000 {
+				t.Errorf("after %.40s: %d bytes are kept, %d counted", end, len(c.data), w.s.heldBytes)
+			}
+			w.say(`["release",1,1]`, `["release",2,1]`)
+			synctest.Wait()
+			if got := w.s.Stats(); w.s.heldBytes != 0 || got.Exports+got.Running != 0 {
+				t.Errorf("left over: %+v, %d bytes held", got, w.s.heldBytes)
+			}
+		}
+	})
+}

@@ -208,7 +208,7 @@ func (s *Session) importLocked(id int64, promise bool) (*imported, error) {
 // resolveImport gives an entry its outcome, once the promises in that have
 // theirs; until then calls on it keep going to the peer.
 func (s *Session) resolveImport(i *imported, p *payload) {
-	if _, follows := p.args[0].(*Promise); follows {
+	if promise, follows := p.args[0].(*Promise); follows && !promise.blob {
 		s.settleImport(i, p.args[0], p.handles(), nil)
 		return
 	}

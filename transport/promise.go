@@ -13,6 +13,7 @@ type Promise struct {
 	ref      ref
 	path     []any
 	property bool // shares the ref of what it is a property of
+	blob     bool // for a Blob whose bytes are on their way here
 	released atomic.Bool
 }
 
