@@ -42,5 +42,32 @@ export class Api extends RpcTarget {
     throw Object.assign(new RangeError("out of range", { cause: new TypeError("the cause") }),
       { code: "too_large", limit: 7, when: new Date(0) });
   }
+  async collect(stream) {
+    const chunks = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    return chunks;
+  }
+  produce(n) {
+    let i = 0;
+    return { stream: new ReadableStream({ pull(c) { if (i < n) c.enqueue(i++); else c.close(); } }) };
+  }
+  produceBadly() { return new ReadableStream({ pull(c) { c.error(new RangeError("the source broke")); } }); }
+  async write(sink, chunks) {
+    const writer = sink.getWriter();
+    for (const chunk of chunks) await writer.write(chunk);
+    await writer.close();
+  }
+  #sunk = { chunks: [], end: "" };
+  sink() {
+    const sunk = this.#sunk = { chunks: [], end: "" };
+    return new WritableStream({
+      write(chunk) { sunk.chunks.push(chunk); if (chunk === "bad") throw new TypeError("no such chunk"); },
+      close() { sunk.end = "closed"; },
+      abort(reason) { sunk.end = reason.message; },
+    });
+  }
+  sunk() { return this.#sunk; }
+  async read(request) { return `${request.method} ${request.url} ${await request.text()}`; }
+  async size(blob) { return `${blob.type} ${blob.size}`; }
   failMany() { throw new AggregateError([new Error("first"), new Error("second")], "many"); }
 }
