@@ -211,12 +211,17 @@ func (e *encoder) response(r *Response) error {
 }
 
 func (d *decoder) url() (any, error) {
+	u, err := d.address()
+	return u, err
+}
+
+func (d *decoder) address() (URL, error) {
 	text, err := d.nextText()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if !absolute.MatchString(text) {
-		return nil, violation("URL %.64q is not absolute", text)
+		return "", violation("URL %.64q is not absolute", text)
 	}
 	return URL(text), nil
 }
@@ -312,17 +317,14 @@ func (d *decoder) plain(dst any) error {
 }
 
 func (d *decoder) request() (any, error) {
-	text, err := d.nextText()
+	u, err := d.address()
 	if err != nil {
 		return nil, err
-	}
-	if !absolute.MatchString(text) {
-		return nil, violation("URL %.64q is not absolute", text)
 	}
 	if err := d.next(); err != nil {
 		return nil, err
 	}
-	r := &Request{URL: text, Method: http.MethodGet, Header: http.Header{}}
+	r := &Request{URL: string(u), Method: http.MethodGet, Header: http.Header{}}
 	err = d.members(func(name string) (err error) {
 		switch name {
 		case "method":
@@ -334,10 +336,7 @@ func (d *decoder) request() (any, error) {
 		case "duplex": // follows from the body
 			return d.plain(new(any))
 		default:
-			var v any
-			if err = d.plain(&v); err == nil {
-				r.Init = with(r.Init, name, v)
-			}
+			err = d.more(&r.Init, name)
 		}
 		return err
 	})
@@ -365,22 +364,24 @@ func (d *decoder) response() (any, error) {
 		case "headers":
 			r.Header, err = d.pairs()
 		default:
-			var v any
-			if err = d.plain(&v); err == nil {
-				r.Init = with(r.Init, name, v)
-			}
+			err = d.more(&r.Init, name)
 		}
 		return err
 	})
 	return r, err
 }
 
-func with(m map[string]any, name string, v any) map[string]any {
-	if m == nil {
-		m = map[string]any{}
+// more reads a member that goes into init.
+func (d *decoder) more(init *map[string]any, name string) error {
+	var v any
+	if err := d.plain(&v); err != nil {
+		return err
 	}
-	m[name] = v
-	return m
+	if *init == nil {
+		*init = map[string]any{}
+	}
+	(*init)[name] = v
+	return nil
 }
 
 // blob reads ["blob", type, ["readable", id]]. The value is a promise for the
