@@ -114,12 +114,11 @@ func FuzzSession(f *testing.F) {
 		}
 		f.Add(strings.Join(lines, ""))
 	}
+	addStreams(f)
 	f.Fuzz(func(t *testing.T, messages string) {
 		synctest.Test(t, func(t *testing.T) {
 			ours, theirs := Pipe()
-			s := NewSession(ours, Config{Main: storyteller(), Limits: Limits{
-				Calls: 100, Exports: 200, Imports: 200, MapCalls: 1000, HeldBytes: 1 << 20, BufferedBytes: 1 << 20,
-			}})
+			s := NewSession(ours, Config{Main: streamteller(), Limits: fuzzLimits})
 			go func() { _ = s.Run(t.Context()) }()
 			for line := range strings.Lines(messages) {
 				_ = theirs.Write(t.Context(), []byte(strings.TrimSuffix(line, "\n")))
@@ -127,9 +126,85 @@ func FuzzSession(f *testing.F) {
 			time.Sleep(time.Minute)
 			_ = theirs.Close(nil)
 			<-s.Done()
-			if got := s.Stats(); got.Imports+got.Exports+got.Running != 0 || s.heldBytes != 0 || len(s.bindings) != 0 {
-				t.Errorf("left over: %+v, %d bytes held, %d bindings", got, s.heldBytes, len(s.bindings))
+			expectNothing(t, s)
+		})
+	})
+}
+
+var fuzzLimits = Limits{Calls: 100, Exports: 200, Imports: 200, MapCalls: 1000, HeldBytes: 1 << 20, BufferedBytes: 1 << 20}
+
+func expectNothing(t *testing.T, sessions ...*Session) {
+	t.Helper()
+	for i, s := range sessions {
+		if got := s.Stats(); got.Imports+got.Exports+got.Running != 0 || s.heldBytes != 0 || s.callBytes != 0 || len(s.bindings) != 0 {
+			t.Errorf("side %d: left over: %+v, %d bytes held, %d of calls, %d bindings", i, got, s.heldBytes, s.callBytes, len(s.bindings))
+		}
+	}
+}
+
+// streamteller is a storyteller that takes and returns streams.
+func streamteller() *Target {
+	main := storyteller()
+	for name, m := range (&depot{sink: &tape{}}).target().methods {
+		if _, ok := main.methods[name]; !ok {
+			main.methods[name] = m
+		}
+	}
+	return main
+}
+
+// addStreams adds conversations of streams to the seeds.
+func addStreams(f *testing.F) {
+	for _, lines := range [][]string{
+		{`["pipe"]`, `["push",["pipeline",0,["read"],[["readable",1]]]]`, `["pull",2]`, `["stream",["pipeline",1,["write"],[{"a":1}]]]`,
+			`["stream",["pipeline",1,["close"],[]]]`, `["release",1,1]`, `["release",2,1]`},
+		{`["pipe"]`, `["push",["pipeline",0,["echo"],[["blob","a/b",["readable",1]]]]]`, `["stream",["pipeline",1,["write"],[["bytes","YWJj"]]]]`,
+			`["stream",["pipeline",1,["close"],[]]]`, `["pull",2]`, `["release",1,1]`, `["resolve",1,null]`},
+		{`["push",["pipeline",0,["count"],[3]]]`, `["pull",1]`, `["resolve",2,null]`, `["resolve",3,null]`, `["release",1,1]`},
+		{`["push",["pipeline",0,["sink"],[]]]`, `["pull",1]`, `["stream",["pipeline",1,["write"],[1]]]`, `["stream",["pipeline",1,["abort"],["no"]]]`},
+		{`["push",["pipeline",0,["fill"],[["writable",-1],3]]]`, `["reject",1,["error","Error","full"]]`},
+		{`["pipe"]`, `["push",["pipeline",0,["echo"],[["response",["readable",1],{"status":201}]]]]`, `["pull",2]`,
+			`["push",["pipeline",0,["echo"],[["request","http://a/",{"body":null}]]]]`},
+		{`["pipe"]`, `["pipe"]`, `["stream",["pipeline",1,["write"],[["readable",2]]]]`, `["stream",["pipeline",2,["abort"],[["readable",1]]]]`},
+	} {
+		f.Add(strings.Join(lines, "\n"))
+	}
+}
+
+// FuzzProxy has a peer of a proxy say whatever comes to its mind; the far end
+// is a session that answers. A line that begins with ! is said at the other
+// side of the proxy, in the far end's place.
+func FuzzProxy(f *testing.F) {
+	addStreams(f)
+	f.Add("[\"push\",[\"pipeline\",0,[\"late\"],[]]]\n[\"pull\",1]\n[\"push\",[\"pipeline\",1,[\"counter\",\"add\"],[1]]]\n[\"pull\",2]")
+	f.Add("[\"push\",[\"pipeline\",0,[\"m\"],[[\"export\",-1]]]]\n[\"pull\",1]\n![\"resolve\",1,{\"a\":[\"import\",-1]}]\n[\"push\",[\"pipeline\",1,[\"a\"]]]")
+	f.Fuzz(func(t *testing.T, messages string) {
+		synctest.Test(t, func(t *testing.T) {
+			nearOurs, near := Pipe()
+			farOurs, far := Pipe()
+			down, up := between(t, nearOurs, farOurs, fuzzLimits)
+			all := []*Session{down, up}
+			if !strings.Contains("\n"+messages, "\n!") {
+				s := NewSession(far, Config{Main: streamteller(), Limits: fuzzLimits})
+				go func() { _ = s.Run(t.Context()) }()
+				all = append(all, s)
 			}
+			for line := range strings.Lines(messages) {
+				line = strings.TrimSuffix(line, "\n")
+				if said, ok := strings.CutPrefix(line, "!"); ok {
+					synctest.Wait()
+					_ = far.Write(t.Context(), []byte(said))
+					synctest.Wait()
+					continue
+				}
+				_ = near.Write(t.Context(), []byte(line))
+			}
+			time.Sleep(time.Minute)
+			_ = near.Close(nil)
+			for _, s := range all {
+				<-s.Done()
+			}
+			expectNothing(t, all...)
 		})
 	})
 }
