@@ -127,3 +127,65 @@ func TestABlobIsNotWrittenWithoutEnd(t *testing.T) {
 		}
 	})
 }
+
+// TestAnUnreadPipeIsBounded writes to a pipe that nobody reads, far beyond what
+// a session admits. The writes are refused, and the session lives.
+func TestAnUnreadPipeIsBounded(t *testing.T) {
+	for _, limits := range []Limits{{Calls: 100}, {CallBytes: 10_000}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := script(t, Config{Main: echo(), Limits: limits})
+			w.say(`["pipe"]`)
+			for range 20_000 {
+				w.say(`["stream",["pipeline",1,["write"],["` + strings.Repeat("x", 60) + `"]]]`)
+			}
+			synctest.Wait()
+			refused := 20_000 - w.s.Stats().Running
+			if got := w.s.Stats().Running; got == 0 || got > 110 || w.s.callBytes > w.s.limits.CallBytes {
+				t.Errorf("%d writes are kept, of %d bytes", got, w.s.callBytes)
+			}
+			for range refused {
+				if got := w.hear(); !strings.Contains(got, `"code":"overloaded"`) {
+					t.Fatalf("got %s", got)
+				}
+			}
+			w.say(`["release",1,1]`)
+			synctest.Wait()
+			if got := w.s.Stats(); got != (Stats{}) || w.s.callBytes != 0 {
+				t.Errorf("left over: %+v, %d bytes", got, w.s.callBytes)
+			}
+		})
+	}
+}
+
+func TestPipesThatAreNeverUsedAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := script(t, Config{Limits: Limits{Exports: 100}})
+		for range 100 {
+			w.say(`["pipe"]`)
+		}
+		w.expectAbort("more than 100 results and objects are held")
+		<-w.err
+	})
+}
+
+// TestMisuseOfAPipe has calls that a pipe does not take, or takes no more.
+func TestMisuseOfAPipe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := script(t, Config{Main: echo()})
+		w.say(`["pipe"]`)
+		for i, c := range []struct{ call, answer string }{
+			{`["read"],[]`, `["reject",%d,["error","TypeError","a stream has the methods write, close and abort, not \"read\""]]`},
+			{`["write","x"],[]`, `["reject",%d,["error","TypeError","a stream has the methods write, close and abort, not \"write.x\""]]`},
+			{`["close"],[]`, `["resolve",%d,["undefined"]]`},
+			{`["close"],[]`, `["reject",%d,["error","TypeError","the stream is closed"]]`},
+			{`["write"],[1]`, `["reject",%d,["error","TypeError","the stream is closed"]]`},
+			{`["abort"],[1]`, `["reject",%d,["error","TypeError","the stream is closed"]]`},
+		} {
+			w.say(`["stream",["pipeline",1,` + c.call + `]]`)
+			w.expect(fmt.Sprintf(c.answer, i+2))
+		}
+		w.say(`["push",["pipeline",1,["write"],[1]]]`, `["pull",8]`, `["release",8,1]`, `["release",1,1]`)
+		w.expect(`["reject",8,["error","TypeError","the stream is closed"]]`)
+		expectEmpty(t, w.s)
+	})
+}
