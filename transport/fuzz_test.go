@@ -17,6 +17,15 @@ func FuzzDecode(f *testing.F) {
 	for _, c := range encodings {
 		f.Add([]byte(c.wire))
 	}
+	for _, wire := range []string{
+		`["url","https://example.com/a?b=%zz#c"]`,
+		`["headers",[["content-type","text/plain"],["set-cookie","a=1"],["Set-Cookie","b=2"]]]`,
+		`["request","http://a/",{"method":"PUT","headers":[["x-a","1"]],"body":"text","duplex":"half","redirect":"manual","cf":{"a":[1,null]}}]`,
+		`["response",["bytes","AAEC"],{"status":404,"statusText":"gone","headers":[["x-b","2"]],"encodeBody":"manual"}]`,
+		`["response",null,{}]`,
+	} {
+		f.Add([]byte(wire))
+	}
 	for _, v := range violations {
 		for _, m := range v.messages {
 			if len(m) < 1000 {
