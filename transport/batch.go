@@ -182,12 +182,30 @@ func serveBatch(w http.ResponseWriter, r *http.Request, body []byte, cfg Config)
 	conn.add(body)
 	s := NewSession(conn, cfg)
 	s.oneWay, s.unpaced = true, true
-	conn.drained = sync.OnceFunc(s.whenIdle)
+	conn.drained = sync.OnceFunc(func() {
+		s.cutPipes()
+		s.whenIdle()
+	})
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	conn.writer, conn.out = w, newBuffer()
 	defer freeBuffer(conn.out)
 	_ = s.Run(r.Context()) // the peer has been told what there is to tell
 	conn.finish(w)
+}
+
+// cutPipes ends the streams of which no more will come.
+func (s *Session) cutPipes() {
+	s.mu.Lock()
+	var pipes []*pipe
+	for _, x := range s.exports {
+		if p, ok := x.ref.(*pipe); ok {
+			pipes = append(pipes, p)
+		}
+	}
+	s.mu.Unlock()
+	for _, p := range pipes {
+		p.cut(errStreamCut)
+	}
 }
 
 // whenIdle ends a batch when everything it asked for is done.

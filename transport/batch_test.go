@@ -207,3 +207,22 @@ func TestAnswersOfABatchHaveTheirLength(t *testing.T) {
 		}
 	}
 }
+
+// TestABatchThatEndsInAStream has what waits for more of it fail.
+func TestABatchThatEndsInAStream(t *testing.T) {
+	url := serveBatches(t, echo(), Limits{})
+	const want = `["reject",2,["error","Error","the HTTP batch ends in the middle of a stream"]]`
+	got := post(t, url, `["pipe"]`+"\n"+`["push",["pipeline",0,["echo"],[["blob","",["readable",1]]]]]`+"\n"+`["pull",2]`+"\n"+
+		`["stream",["pipeline",1,["write"],[["bytes","AAEC"]]]]`)
+	if !strings.Contains(got, want) {
+		t.Errorf("a blob: got %s", got)
+	}
+	url = serveBatches(t, NewTarget(map[string]Method{"read": func(_ context.Context, c *Call) (any, error) {
+		return io.ReadAll(c.Arg(0).(*Readable))
+	}}), Limits{})
+	got = post(t, url, `["pipe"]`+"\n"+`["push",["pipeline",0,["read"],[["readable",1]]]]`+"\n"+`["pull",2]`+"\n"+
+		`["stream",["pipeline",1,["write"],[["bytes","AAEC"]]]]`)
+	if !strings.Contains(got, want) {
+		t.Errorf("a stream: got %s", got)
+	}
+}

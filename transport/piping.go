@@ -291,6 +291,22 @@ func (p *pipe) passTo(next ref) {
 	}
 }
 
+// cut ends a stream that was not closed after what has come of it.
+func (p *pipe) cut(why error) {
+	p.mu.Lock()
+	if p.end != nil {
+		p.mu.Unlock()
+		return
+	}
+	p.end, p.refusal = why, why
+	next := p.next
+	p.signal()
+	p.mu.Unlock()
+	if next != nil {
+		tell(next, "abort", why)
+	}
+}
+
 // tell makes a call of a stream whose outcome nobody asks for.
 func tell(to ref, method string, args ...any) {
 	result, _ := stream(to, []any{method}, &payload{args: args, borrowed: true})

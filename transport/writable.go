@@ -60,6 +60,7 @@ type sinkEnd struct {
 var (
 	errStreamClosed  = typeErrorf("the stream is closed")
 	errStreamDropped = &Error{Message: "the writer of the stream went away without closing it"}
+	errStreamCut     = &Error{Message: "the HTTP batch ends in the middle of a stream"}
 	errStreamUnread  = &Error{Message: "the stream was dropped without being read"}
 	errStreamTaken   = typeErrorf("the stream is being read or was passed on already")
 )

@@ -21,7 +21,10 @@ const messageBytes = 32 << 20
 
 var (
 	options = ws.Options{MessageBytes: messageBytes}
-	limits  = transport.Limits{MessageBytes: messageBytes}
+	limits  = transport.Limits{ // the reference has none but the first
+		MessageBytes: messageBytes, BufferedBytes: 256 << 20,
+		Calls: 1 << 20, Exports: 1 << 20, Imports: 1 << 20,
+	}
 )
 
 // patience is how long requests may take to end once the server is told to.

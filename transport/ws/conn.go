@@ -117,8 +117,13 @@ func (c *conn) reason(failed error) error {
 	}
 }
 
-// parting is how long Close waits for the peer's goodbye.
-const parting = time.Second
+const (
+	// parting is how long Close waits for the peer's goodbye.
+	parting = time.Second
+	// reasoning is parting when there is a reason to tell: a peer that is busy
+	// sending reads it late, and not at all once the connection is cut.
+	reasoning = 5 * time.Second
+)
 
 // sessionFailed is the close code for a session that did not end well; the
 // reference uses it, too.
@@ -135,7 +140,11 @@ func (c *conn) Close(reason error) error {
 	for len(text) > 123 || !utf8.ValidString(text) {
 		text = text[:min(len(text), 124)-1]
 	}
-	defer time.AfterFunc(parting, c.hangUp).Stop()
+	patience := parting
+	if reason != nil {
+		patience = reasoning
+	}
+	defer time.AfterFunc(patience, c.hangUp).Stop()
 	return c.ws.Close(code, text)
 }
 
