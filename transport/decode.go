@@ -10,8 +10,7 @@ import (
 )
 
 // decoder evaluates expressions as it reads them. Its errors are violations:
-// they abort the session. What is well formed but cannot be delivered becomes
-// the fault of the payload being filled.
+// they abort the session.
 type decoder struct {
 	scanner
 	session *Session

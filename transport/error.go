@@ -6,8 +6,9 @@ import (
 )
 
 // Error is an error as it crosses the wire. A Method that returns one rejects
-// its call with all of it but Stack, which never leaves the process; Await
-// returns one for a call that the peer rejected.
+// its call with all of it but Stack, which never leaves the process (a proxy
+// hands on what its peer sent); Await returns one for a call that the peer
+// rejected.
 type Error struct {
 	Name    string // JavaScript's class: "Error", "TypeError", …; empty means "Error"
 	Message string
