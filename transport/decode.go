@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bytes"
 	"encoding/base64"
 	"math"
 	"math/big"
@@ -211,41 +210,6 @@ func (d *decoder) nextInteger() (int64, error) {
 		return 0, err
 	}
 	return d.integer()
-}
-
-// proxied says whether what comes is a message's, and to be handed on as it is.
-func (d *decoder) proxied() bool {
-	_, copying := d.scope.(*looseTable)
-	return d.session.proxy && !copying && !d.evaluating
-}
-
-// outcome reads a value; in a proxy that is sealed, unless it is a reference
-// or so plain that nothing can be lost.
-func (d *decoder) outcome() (any, error) {
-	if !d.proxied() {
-		return d.value()
-	}
-	switch c := d.peek(); c {
-	case '"', '{':
-		return d.sealedValue()
-	case '[':
-		for _, name := range []string{"import", "pipeline", "remap", "export", "promise"} {
-			if bytes.HasPrefix(d.data[d.pos:], []byte(`["`+name+`"`)) {
-				return d.value()
-			}
-		}
-		return d.sealedValue()
-	}
-	return d.value()
-}
-
-func (d *decoder) sealedValue() (any, error) {
-	v, err := d.seal(false)
-	if err != nil {
-		return nil, err
-	}
-	d.out.sealed = v
-	return v, nil
 }
 
 // expression reads an expression from its name on.

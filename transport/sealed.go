@@ -1,6 +1,9 @@
 package transport
 
-import "sync"
+import (
+	"bytes"
+	"sync"
+)
 
 // sealed is a value on its way through a proxy: the bytes of the expressions
 // as they came, checked but not evaluated, so that it leaves as it arrived, to
@@ -11,6 +14,41 @@ type sealed struct {
 	mu        sync.Mutex
 	table     *looseTable // nil once released
 	evaluated *payload    // once somebody here looked into it
+}
+
+// proxied says whether what comes is a message's, and to be handed on as it is.
+func (d *decoder) proxied() bool {
+	_, copying := d.scope.(*looseTable)
+	return d.session.proxy && !copying && !d.evaluating
+}
+
+// outcome reads a value; in a proxy that is sealed, unless it is a reference
+// or so plain that nothing can be lost.
+func (d *decoder) outcome() (any, error) {
+	if !d.proxied() {
+		return d.value()
+	}
+	switch c := d.peek(); c {
+	case '"', '{':
+		return d.sealedValue()
+	case '[':
+		for _, name := range []string{"import", "pipeline", "remap", "export", "promise"} {
+			if bytes.HasPrefix(d.data[d.pos:], []byte(`["`+name+`"`)) {
+				return d.value()
+			}
+		}
+		return d.sealedValue()
+	}
+	return d.value()
+}
+
+func (d *decoder) sealedValue() (any, error) {
+	v, err := d.seal(false)
+	if err != nil {
+		return nil, err
+	}
+	d.out.sealed = v
+	return v, nil
 }
 
 // seal reads a value, or the bare array of a call's arguments.

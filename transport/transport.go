@@ -117,3 +117,10 @@ type KeepAliver interface {
 	Conn
 	KeepAlive(ctx context.Context) error
 }
+
+// Peeker is a Conn that knows whether Read would return at once. Without it
+// each message is served before the next is read.
+type Peeker interface {
+	Conn
+	Ready() bool
+}

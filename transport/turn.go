@@ -192,13 +192,6 @@ func (t *turn) holds(number int64) bool {
 	return t.number == number
 }
 
-// Peeker is a Conn that knows whether Read would return at once. Without it
-// each message is served before the next is read.
-type Peeker interface {
-	Conn
-	Ready() bool
-}
-
 // uncork has the writer send.
 func (s *Session) uncork() {
 	s.mu.Lock()

@@ -29,16 +29,11 @@ var (
 const dialTime = 10 * time.Second
 
 // relay answers each WebSocket and each POST with the target's main object.
-type relay struct {
-	target   string
-	sessions sync.WaitGroup // the server does not wait for WebSockets
-}
+type relay struct{ target string }
 
 // answer answers a request; what that starts ends with ctx. Pages of other
 // origins get 403, and all get 502 when the target cannot be reached.
 func (r *relay) answer(ctx context.Context, w http.ResponseWriter, request *http.Request) {
-	r.sessions.Add(1)
-	defer r.sessions.Done()
 	upgrade := strings.EqualFold(request.Header.Get("Upgrade"), "websocket")
 	if err := options.Allow(request); err != nil {
 		http.Error(w, err.Error(), http.StatusForbidden)
