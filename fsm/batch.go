@@ -29,6 +29,7 @@ const (
 	commandPutPeer    = 16
 	commandDeletePeer = 17
 	commandHoldBack   = 18
+	commandOpenPeer   = 19
 )
 
 // EncodeBatch appends the commands to dst as one log entry. At most MaxBatch
@@ -92,6 +93,8 @@ func (c *Command) encode(b []byte) []byte {
 		return appendMessage(b, commandDeletePeer, func(b []byte) []byte { return appendText(b, 1, op.ID) })
 	case HoldBack:
 		return appendMessage(b, commandHoldBack, op.encode)
+	case OpenPeer:
+		return appendMessage(b, commandOpenPeer, op.encode)
 	}
 	return b
 }
@@ -116,7 +119,7 @@ func decodeCommand(s *scanner) (c Command) {
 
 // decodeOp is nil for a field that is no operation known here.
 func decodeOp(s *scanner) (op Op) {
-	if s.field < commandFound || s.field > commandHoldBack {
+	if s.field < commandFound || s.field > commandOpenPeer {
 		return nil
 	}
 	inner := s.message()
@@ -139,6 +142,8 @@ func decodeOp(s *scanner) (op Op) {
 		op = DeletePeer{ID: decodeText(&inner)}
 	case commandHoldBack:
 		op = decodeHoldBack(&inner)
+	case commandOpenPeer:
+		op = decodeOpenPeer(&inner)
 	}
 	s.absorb(&inner)
 	return op

@@ -2,6 +2,32 @@ package fsm
 
 import "fmt"
 
+func (o OpenPeer) encode(b []byte) []byte {
+	b = appendText(b, 1, o.Peer)
+	b = appendText(b, 2, o.Epoch)
+	b = appendUint(b, 3, o.Term)
+	b = appendBool(b, 4, o.Collector)
+	return appendText(b, 5, o.Config)
+}
+
+func decodeOpenPeer(s *scanner) (o OpenPeer) {
+	for s.next() {
+		switch s.field {
+		case 1:
+			o.Peer = s.text()
+		case 2:
+			o.Epoch = s.text()
+		case 3:
+			o.Term = s.uint()
+		case 4:
+			o.Collector = s.uint() != 0
+		case 5:
+			o.Config = s.text()
+		}
+	}
+	return o
+}
+
 func (l Learn) encode(b []byte) []byte {
 	b = appendText(b, 1, l.Peer)
 	b = appendText(b, 2, l.Epoch)
@@ -118,7 +144,8 @@ func (p PeerConfig) encode(b []byte) []byte {
 	b = appendTexts(b, 2, p.Endpoints)
 	b = appendText(b, 3, p.Secret)
 	b = appendUint(b, 4, uint64(p.RestartTime))
-	return appendUint(b, 5, uint64(p.MaxRoutes))
+	b = appendUint(b, 5, uint64(p.MaxRoutes))
+	return appendText(b, 6, p.Site)
 }
 
 func decodePeerConfig(s *scanner) (p PeerConfig) {
@@ -135,6 +162,8 @@ func decodePeerConfig(s *scanner) (p PeerConfig) {
 			p.RestartTime = int(int64(inner.uint()))
 		case 5:
 			p.MaxRoutes = int(int64(inner.uint()))
+		case 6:
+			p.Site = inner.text()
 		}
 	}
 	s.absorb(&inner)

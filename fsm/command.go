@@ -16,6 +16,15 @@ type Op interface {
 	apply(e *edit) Outcome
 }
 
+// Size is about how many bytes the command takes in the log.
+func (c *Command) Size() int {
+	const usual = 256
+	if l, ok := c.Op.(Learn); ok {
+		return usual * (1 + len(l.Add) + len(l.Remove)/4)
+	}
+	return usual
+}
+
 // Mode says what a Put expects to find.
 type Mode uint8
 
@@ -41,21 +50,33 @@ type Put struct {
 // Delete takes a service of this site out.
 type Delete struct{ ID string }
 
+// OpenPeer begins a session: a dump is about to come, and what an older leader
+// of the peer's site may still say is a conflict from now on, told by a lower
+// (Epoch, Term). Without an Epoch nothing is compared.
+type OpenPeer struct {
+	Peer      string // the site that speaks
+	Epoch     string
+	Term      uint64
+	Collector bool // what it announces lives as long as its session
+
+	// Config names the configured peer whose endpoint answered: it stands for
+	// this site from then on. Empty when the peer came by itself.
+	Config string
+}
+
 // Learn takes in what a peer announced, in this order: Remove, Add, EndOfRIB.
-// A key that stands in both lists ends up added. The Learn of a leader that
-// has been deposed, told by a lower (Epoch, Term) than the peer has shown
-// before, is a conflict; without an Epoch nothing is compared.
+// A key that stands in both lists ends up added. It is fenced as OpenPeer is.
 type Learn struct {
 	Peer    string
 	Epoch   string
 	Term    uint64
-	Version uint64 // of the peer's table after this; where a resume starts
+	Version uint64 // of the peer's table after this; where a resume starts. Lower than before, it says nothing
 	Add     []LearnedRoute
 	Remove  []LearnedKey
 
-	// EndOfRIB closes the initial dump: what is stale still was not announced
-	// again and goes. Resumed says that the dump held only what had changed:
-	// then what is stale still is confirmed and stays.
+	// EndOfRIB closes a dump: what is stale still was not announced again and
+	// goes. Resumed says that the dump held only what had changed: then what is
+	// stale still is confirmed and stays.
 	EndOfRIB bool
 	Resumed  bool
 }
@@ -76,9 +97,8 @@ type LearnedKey struct {
 	Version  uint64
 }
 
-// MarkStale keeps what a peer announced, while its session is down. It belongs
-// at the end of a session, at the latest before the first Learn of the next:
-// the EndOfRIB of that one sweeps what is stale.
+// MarkStale keeps what a peer announced, while its session is down, behind
+// what is not stale. The EndOfRIB of the next session confirms or sweeps it.
 type MarkStale struct{ Peer string }
 
 // Withdraw drops all that a peer announced.
@@ -90,5 +110,6 @@ type PutPeer struct {
 	Peer PeerConfig
 }
 
-// DeletePeer drops a peer's configuration and all that it announced.
+// DeletePeer drops a peer's configuration, named by its id or by the site that
+// it stands for, and all that it announced.
 type DeletePeer struct{ ID string }

@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,35 +10,17 @@ import (
 const MaxPath = 64
 
 func (l Learn) apply(e *edit) Outcome {
-	if fault := nameFault("peer", l.Peer); fault != "" {
-		return e.refuse(Invalid, "", fault)
+	p, refused := e.hears(l.Peer, l.Epoch, l.Term)
+	if refused != nil {
+		return *refused
 	}
-	if l.Peer == e.site {
-		return e.refuse(Invalid, e.site, fmt.Sprintf("peer: %q is this site itself", e.site))
+	in := intake{edit: e, peer: &p, before: e.version, limit: MaxRoutes}
+	if c, ok := e.Configured(p.id); ok && c.MaxRoutes > 0 {
+		in.limit = c.MaxRoutes
 	}
-	p, ok := e.peer(l.Peer)
-	if !ok {
-		return e.refuse(TooLarge, l.Peer, fmt.Sprintf("peer %s: the site has %d peers, the most it may", l.Peer, e.bounds().peers))
-	}
-	if l.Epoch != "" {
-		if p.held.fences(l.Epoch, l.Term) {
-			return e.refuse(Conflict, p.id, fmt.Sprintf("peer %s: term %d of epoch %s is over; term %d of epoch %s has been seen",
-				p.id, l.Term, quote(l.Epoch), p.held.Term, quote(p.held.Epoch)))
-		}
-		if l.Epoch != p.held.Epoch {
-			p.held.Epoch, p.held.Version, p.held.Complete = strings.Clone(l.Epoch), 0, false
-		}
-		p.held.Term = l.Term
-	}
-	in := intake{edit: e, peer: &p, before: e.version}
 	in.take(&l)
 	e.putPeer(p)
 	return in.outcome()
-}
-
-// fences tells whether (epoch, term) is older than what the peer has shown.
-func (h Held) fences(epoch string, term uint64) bool {
-	return cmp.Or(strings.Compare(epoch, h.Epoch), cmp.Compare(term, h.Term)) < 0
 }
 
 // intake is one Learn under way.
@@ -47,6 +28,7 @@ type intake struct {
 	*edit
 	peer               *peer
 	before             uint64
+	limit              int // routes that the peer may announce
 	malformed, refused int
 }
 
@@ -60,13 +42,13 @@ func (in *intake) take(l *Learn) {
 	held := &in.peer.held
 	if l.EndOfRIB {
 		in.sweep(l.Resumed)
-		held.Complete = true
+		held.Complete, held.StaleSince = true, 0
 	}
 	// A dump comes in the order of ids, so half of one is no position. While
 	// it is under way the earlier position stays true: what came since would
 	// only come again.
 	if held.Complete {
-		held.Version = l.Version
+		held.Version = max(held.Version, l.Version)
 	}
 }
 
@@ -75,7 +57,7 @@ func (in *intake) outcome() Outcome {
 	o.Malformed, o.Refused = in.malformed, in.refused
 	if in.refused > 0 {
 		o.Message = fmt.Sprintf("peer %s: refused %d routes: it may hold %d here, and the table %d",
-			in.peer.id, in.refused, in.peer.limit(), in.bounds().routes)
+			in.peer.id, in.refused, in.limit, in.bounds().routes)
 	}
 	return o
 }
@@ -113,7 +95,7 @@ func (in *intake) announce(r *Route) {
 	switch {
 	case exists && r.definedAs(old):
 		return
-	case !exists && (in.full() || in.peer.held.Routes >= in.peer.limit()):
+	case !exists && (in.full() || in.peer.held.Routes >= in.limit):
 		in.refused++
 		return
 	}
@@ -123,13 +105,6 @@ func (in *intake) announce(r *Route) {
 		in.peer.held.Routes--
 		in.unstale(old)
 	}
-}
-
-func (p *peer) limit() int {
-	if p.config != nil && p.config.MaxRoutes > 0 {
-		return p.config.MaxRoutes
-	}
-	return MaxRoutes
 }
 
 func (in *intake) unstale(old record) {
@@ -186,6 +161,9 @@ func (m MarkStale) apply(e *edit) Outcome {
 	}
 	changed := *p
 	changed.held.Stale, changed.held.Complete = p.held.Routes, false
+	if changed.held.StaleSince == 0 && changed.held.Routes > 0 {
+		changed.held.StaleSince = e.now
+	}
 	e.putPeer(changed)
 	return e.done(p.id, e.version != before)
 }
@@ -207,7 +185,7 @@ func (e *edit) withdrawAll(p peer) {
 		e.removeLearned(r)
 	}
 	p.held = Held{Epoch: p.held.Epoch, Term: p.held.Term}
-	if p.config == nil {
+	if _, configured := e.Configured(p.id); !configured {
 		p.held = Held{}
 	}
 	e.putPeer(p)

@@ -74,7 +74,7 @@ func TestALostSessionKeepsItsRoutesStale(t *testing.T) {
 	down := s.table.Version()
 	s.does(MarkStale{Peer: "london"})
 	s.wants("told", s.told(down), []string{"+a", "+b", "+c"})
-	if h := s.table.Held("london"); h.Stale != 3 || h.Routes != 3 || h.Version != 40 || h.Complete {
+	if h := s.table.Held("london"); h.Stale != 3 || h.Routes != 3 || h.Version != 40 || h.Complete || h.StaleSince == 0 {
 		t.Errorf("held %+v", h)
 	}
 	if o := s.does(MarkStale{Peer: "london"}); o.Changed {
@@ -283,5 +283,64 @@ func TestMarkStaleOfMoreRoutesThanTheHistoryHolds(t *testing.T) {
 	s.does(Learn{Peer: "london", EndOfRIB: true})
 	if s.table.NumLearned() != 0 {
 		t.Errorf("%d routes left", s.table.NumLearned())
+	}
+}
+
+func TestAPeerStandsForTheSiteThatAnswersAtItsEndpoint(t *testing.T) {
+	s := begin(t)
+	endpoint := func(id string) PutPeer {
+		return PutPeer{Mode: Upsert, Peer: PeerConfig{ID: id, Endpoints: []string{"ws://" + id + "/rpc"}, MaxRoutes: 1}}
+	}
+	s.does(endpoint("10-0-0-2"))
+	s.does(endpoint("10-0-0-3"))
+	s.refuses(NotFound, OpenPeer{Peer: "london", Config: "10-0-0-4"})
+	s.does(OpenPeer{Peer: "london", Epoch: "e1", Term: 5, Config: "10-0-0-2"})
+	s.does(OpenPeer{Peer: "london", Epoch: "e1", Term: 6, Config: "10-0-0-2"})
+	s.refuses(Conflict, OpenPeer{Peer: "oslo", Config: "10-0-0-2"})
+	s.refuses(Conflict, OpenPeer{Peer: "london", Epoch: "e1", Term: 6, Config: "10-0-0-3"})
+	s.refuses(Conflict, OpenPeer{Peer: "london", Epoch: "e1", Term: 5})
+	if c, ok := s.table.Configured("london"); !ok || c.ID != "10-0-0-2" {
+		t.Errorf("london is configured as %+v, %t", c, ok)
+	}
+	if o := s.learns("london", "a", "b"); o.Refused != 1 {
+		t.Errorf("the limit of the configuration does not hold: %+v", o)
+	}
+
+	s.does(Withdraw{Peer: "london"})
+	if h := s.table.Held("london"); h != (Held{Epoch: "e1", Term: 6}) {
+		t.Errorf("the fence went with the routes: %+v", h)
+	}
+	s.learns("london", "a")
+	before := s.table.Version()
+	s.does(DeletePeer{ID: "10-0-0-2"})
+	s.wants("told", s.told(before), []string{"-a"})
+
+	moved := endpoint("10-0-0-3")
+	s.does(OpenPeer{Peer: "oslo", Config: "10-0-0-3"})
+	moved.Peer.Secret = "s"
+	s.does(moved)
+	if c, _ := s.table.Peer("10-0-0-3"); c.Site != "oslo" {
+		t.Errorf("another secret made %+v of it", c)
+	}
+	moved.Peer.Endpoints = []string{"ws://elsewhere/rpc"}
+	s.does(moved)
+	if c, _ := s.table.Peer("10-0-0-3"); c.Site != "" {
+		t.Errorf("at another endpoint it stands for %q still", c.Site)
+	}
+}
+
+func TestADumpUnderWayMovesNoPosition(t *testing.T) {
+	s := begin(t)
+	s.does(Learn{Peer: "london", Epoch: "e1", Version: 40, EndOfRIB: true})
+	s.does(Learn{Peer: "london", Epoch: "e1", Version: 41})
+	s.does(OpenPeer{Peer: "london", Epoch: "e1", Term: 1})
+	s.does(Learn{Peer: "london", Epoch: "e1", Term: 1, Version: 90})
+	if h := s.table.Held("london"); h.Version != 41 || h.Complete {
+		t.Errorf("held %+v", h)
+	}
+	s.does(Learn{Peer: "london", Epoch: "e1", Term: 1, Version: 95, EndOfRIB: true})
+	s.does(Learn{Peer: "london", Epoch: "e1", Term: 1, Version: 7})
+	if h := s.table.Held("london"); h.Version != 95 || !h.Complete {
+		t.Errorf("held %+v", h)
 	}
 }

@@ -66,12 +66,17 @@ func (m *model) op(now int64, op Op) Outcome {
 			return Outcome{Code: NotFound}
 		}
 		m.remove(key)
+	case OpenPeer:
+		return m.openPeer(op)
 	case Learn:
 		return m.learn(now, op)
 	case MarkStale:
 		if h, ok := m.held[op.Peer]; ok {
 			m.markAll(now, op.Peer, true)
 			h.Complete = false
+			if h.StaleSince == 0 && len(m.of(op.Peer)) > 0 {
+				h.StaleSince = now
+			}
 			m.held[op.Peer] = h
 		}
 	case Withdraw:
@@ -79,11 +84,17 @@ func (m *model) op(now int64, op Op) Outcome {
 	case PutPeer:
 		return m.putPeer(op)
 	case DeletePeer:
-		if _, ok := m.configs[op.ID]; !ok {
+		c, ok := m.configs[op.ID]
+		if !ok {
+			c, ok = m.configured(op.ID)
+		}
+		if !ok {
 			return Outcome{Code: NotFound}
 		}
-		delete(m.configs, op.ID)
-		m.withdraw(op.ID)
+		delete(m.configs, c.ID)
+		if _, other := m.configured(c.SpeaksFor()); !other {
+			m.withdraw(c.SpeaksFor())
+		}
 		m.version++
 	case HoldBack:
 		if m.back[op.ID] != op.Held {
@@ -163,8 +174,64 @@ func (m *model) withdraw(peer string) {
 	}
 	h := m.held[peer]
 	delete(m.held, peer)
-	if _, ok := m.configs[peer]; ok {
+	if _, ok := m.configured(peer); ok {
 		m.held[peer] = Held{Epoch: h.Epoch, Term: h.Term}
+	}
+}
+
+func (m *model) configured(site string) (PeerConfig, bool) {
+	for _, c := range m.configs {
+		if c.Site == site {
+			return c, true
+		}
+	}
+	c, ok := m.configs[site]
+	return c, ok && c.Site == ""
+}
+
+// hear is the fence.
+func (m *model) hear(site, epoch string, term uint64) (Held, Code) {
+	h := m.held[site]
+	switch {
+	case site == m.site:
+		return h, Invalid
+	case epoch == "":
+		return h, ""
+	case epoch < h.Epoch || epoch == h.Epoch && term < h.Term:
+		return h, Conflict
+	case epoch != h.Epoch:
+		h.Version, h.Complete = 0, false
+	}
+	h.Epoch, h.Term = epoch, term
+	return h, ""
+}
+
+func (m *model) openPeer(o OpenPeer) Outcome {
+	h, code := m.hear(o.Peer, o.Epoch, o.Term)
+	if code != "" {
+		return Outcome{Code: code}
+	}
+	if o.Config != "" {
+		c, ok := m.configs[o.Config]
+		other, taken := m.configured(o.Peer)
+		switch {
+		case !ok:
+			return Outcome{Code: NotFound}
+		case c.Site != "" && c.Site != o.Peer, c.Site == "" && taken && other.ID != o.Config:
+			return Outcome{Code: Conflict}
+		}
+		c.Site = o.Peer
+		m.configs[o.Config] = c
+	}
+	h.Complete, h.Collector = false, o.Collector
+	m.hold(o.Peer, h)
+	return Outcome{}
+}
+
+func (m *model) hold(peer string, h Held) {
+	delete(m.held, peer)
+	if _, ok := m.configs[peer]; ok || h != (Held{}) || len(m.of(peer)) > 0 {
+		m.held[peer] = h
 	}
 }
 
@@ -180,7 +247,11 @@ func (m *model) putPeer(p PutPeer) Outcome {
 	case !exists && p.Mode == Update:
 		return Outcome{Code: NotFound}
 	}
-	m.configs[p.Peer.ID] = p.Peer
+	own := p.Peer
+	if exists && slices.Equal(old.Endpoints, own.Endpoints) {
+		own.Site = old.Site
+	}
+	m.configs[p.Peer.ID] = own
 	if _, known := m.held[p.Peer.ID]; !known {
 		m.held[p.Peer.ID] = Held{}
 	}
@@ -189,18 +260,9 @@ func (m *model) putPeer(p PutPeer) Outcome {
 }
 
 func (m *model) learn(now int64, l Learn) (o Outcome) {
-	if l.Peer == m.site {
-		return Outcome{Code: Invalid}
-	}
-	h := m.held[l.Peer]
-	if l.Epoch != "" {
-		if l.Epoch < h.Epoch || l.Epoch == h.Epoch && l.Term < h.Term {
-			return Outcome{Code: Conflict}
-		}
-		if l.Epoch != h.Epoch {
-			h.Version, h.Complete = 0, false
-		}
-		h.Epoch, h.Term = l.Epoch, l.Term
+	h, code := m.hear(l.Peer, l.Epoch, l.Term)
+	if code != "" {
+		return Outcome{Code: code}
 	}
 	for _, k := range l.Remove {
 		m.remove([3]string{NormalID(k.ID), k.Site, l.Peer})
@@ -209,7 +271,7 @@ func (m *model) learn(now int64, l Learn) (o Outcome) {
 		m.add(now, l.Peer, a, &o)
 	}
 	if l.EndOfRIB {
-		h.Complete = true
+		h.Complete, h.StaleSince = true, 0
 		for _, key := range m.of(l.Peer) {
 			if m.routes[key].Stale && !l.Resumed {
 				m.remove(key)
@@ -218,12 +280,9 @@ func (m *model) learn(now int64, l Learn) (o Outcome) {
 		m.markAll(now, l.Peer, false)
 	}
 	if h.Complete {
-		h.Version = l.Version
+		h.Version = max(h.Version, l.Version)
 	}
-	delete(m.held, l.Peer)
-	if _, ok := m.configs[l.Peer]; ok || h != (Held{}) || len(m.of(l.Peer)) > 0 {
-		m.held[l.Peer] = h
-	}
+	m.hold(l.Peer, h)
 	return o
 }
 
@@ -240,7 +299,8 @@ func (m *model) add(now int64, peer string, a LearnedRoute, o *Outcome) {
 	default:
 		r := Route{Service: v, Site: a.Site, Peer: peer, Path: a.Path, PeerVersion: a.Version}
 		old, exists := m.routes[key]
-		if limit := m.configs[peer].MaxRoutes; !exists && limit > 0 && len(m.of(peer)) >= limit {
+		config, _ := m.configured(peer)
+		if limit := config.MaxRoutes; !exists && limit > 0 && len(m.of(peer)) >= limit {
 			o.Refused++
 		} else if !exists || !old.sameAs(&r) {
 			m.set(now, r)
@@ -316,7 +376,7 @@ func (m *model) comparePeer(t *testing.T, table *Table, peer string) {
 		t.Fatalf("held from %s: %+v, want %+v", peer, got, held)
 	}
 	config, ok := table.Peer(peer)
-	if wanted, is := m.configs[peer]; ok != is || ok && !config.equal(wanted) {
+	if wanted, is := m.configs[peer]; ok != is || ok && (!config.equal(wanted) || config.Site != wanted.Site) {
 		t.Fatalf("peer %s: %+v, %t, want %+v, %t", peer, config, ok, wanted, is)
 	}
 }

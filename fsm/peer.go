@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,7 +21,15 @@ type PeerConfig struct {
 	Secret      string   `json:"secret,omitempty"`
 	RestartTime int      `json:"restartTime,omitempty"` // seconds its routes stay while it is away; 0 is the default
 	MaxRoutes   int      `json:"maxRoutes,omitempty"`   // most it may announce; 0 is what the table holds
+
+	// Site is what the peer turned out to be; empty before its first session.
+	// No operator sets it: OpenPeer does.
+	Site string `json:"site,omitempty"`
 }
+
+// SpeaksFor is the site that the peer stands for: until it has said so, the
+// one of its own name.
+func (p PeerConfig) SpeaksFor() string { return cmp.Or(p.Site, p.ID) }
 
 // Validate returns a *Refusal that names the first wrong field.
 func (p PeerConfig) Validate() error {
@@ -47,6 +56,7 @@ func (p PeerConfig) Validate() error {
 	return nil
 }
 
+// equal is about what an operator sets.
 func (p PeerConfig) equal(o PeerConfig) bool {
 	return p.ID == o.ID && slices.Equal(p.Endpoints, o.Endpoints) && p.Secret == o.Secret &&
 		p.RestartTime == o.RestartTime && p.MaxRoutes == o.MaxRoutes
@@ -54,7 +64,7 @@ func (p PeerConfig) equal(o PeerConfig) bool {
 
 // clone makes a copy that shares nothing with a log entry.
 func (p PeerConfig) clone() PeerConfig {
-	p.ID, p.Secret = strings.Clone(p.ID), strings.Clone(p.Secret)
+	p.ID, p.Secret, p.Site = strings.Clone(p.ID), strings.Clone(p.Secret), strings.Clone(p.Site)
 	p.Endpoints = cloneTexts(p.Endpoints)
 	return p
 }
@@ -73,9 +83,18 @@ type Held struct {
 	Epoch    string // of the peer site, as of its last Learn; orders by creation time
 	Term     uint64 // of the peer's leader, within Epoch
 	Version  uint64 // of the peer's table from which a resume misses nothing; 0 when there is none
-	Complete bool   // the dump has ended, and Version follows every Learn
+	Complete bool   // no dump is under way, and Version follows every Learn
 	Routes   int    // learned from it, Stale ones included
 	Stale    int
+
+	StaleSince int64 // ms, stamped by the leader: since when its routes are kept without a session; 0 when they are not
+	Collector  bool  // what it announces ends with its session
+}
+
+// Fences tells whether (epoch, term) is older than what the peer has shown: its
+// leader was deposed, or its site's life is over. It never is without an epoch.
+func (h Held) Fences(epoch string, term uint64) bool {
+	return epoch != "" && cmp.Or(strings.Compare(epoch, h.Epoch), cmp.Compare(term, h.Term)) < 0
 }
 
 // peer is one immutable record of the table: configuration, state, or both.
@@ -131,6 +150,10 @@ func (p PutPeer) apply(e *edit) Outcome {
 		return e.refuse(NotFound, record.id, fmt.Sprintf("peer %s is not configured; create it first", record.id))
 	}
 	own := p.Peer.clone()
+	own.Site = ""
+	if old != nil && slices.Equal(old.Endpoints, own.Endpoints) {
+		own.Site = old.Site // still who answers there
+	}
 	record.config = &own
 	e.putPeer(record)
 	e.note("", false)
@@ -140,13 +163,110 @@ func (p PutPeer) apply(e *edit) Outcome {
 
 func (d DeletePeer) apply(e *edit) Outcome {
 	p, _ := e.peers.get(d.ID)
+	if c, ok := e.Configured(d.ID); ok && (p == nil || p.config == nil) {
+		p, _ = e.peers.get(c.ID)
+	}
 	if p == nil || p.config == nil {
 		return e.refuse(NotFound, shorten(d.ID), fmt.Sprintf("peer %s is not configured", quote(d.ID)))
 	}
 	gone := *p
 	gone.config = nil
-	e.withdrawAll(gone)
+	e.putPeer(gone)
+	site := p.config.SpeaksFor()
+	if _, other := e.Configured(site); !other {
+		if spoke, ok := e.peers.get(site); ok {
+			e.withdrawAll(*spoke)
+		}
+	}
 	e.note("", false)
 	e.peersVersion = e.version
 	return e.done(p.id, true)
+}
+
+// Configured is the configuration that stands for a peer site, if there is one:
+// the one whose endpoint the site answered at, else the one of its name.
+func (t *Table) Configured(site string) (PeerConfig, bool) {
+	for p := range t.peers.all() {
+		if p.config != nil && p.config.Site == site {
+			return *p.config, true
+		}
+	}
+	if p, ok := t.peers.get(site); ok && p.config != nil && p.config.Site == "" {
+		return *p.config, true
+	}
+	return PeerConfig{}, false
+}
+
+// hears returns the record of a peer whose leader speaks, to work on, or why
+// it is not heard.
+func (e *edit) hears(site, epoch string, term uint64) (p peer, refused *Outcome) {
+	refuse := func(code Code, id, message string) (peer, *Outcome) {
+		o := e.refuse(code, id, message)
+		return peer{}, &o
+	}
+	if fault := nameFault("peer", site); fault != "" {
+		return refuse(Invalid, "", fault)
+	}
+	if site == e.site {
+		return refuse(Invalid, e.site, fmt.Sprintf("peer: %q is this site itself", e.site))
+	}
+	p, ok := e.peer(site)
+	if !ok {
+		return refuse(TooLarge, site, fmt.Sprintf("peer %s: the site has %d peers, the most it may", site, e.bounds().peers))
+	}
+	if p.held.Fences(epoch, term) {
+		return refuse(Conflict, p.id, fmt.Sprintf("peer %s: term %d of epoch %s is over; term %d of epoch %s has been seen",
+			p.id, term, quote(epoch), p.held.Term, quote(p.held.Epoch)))
+	}
+	if epoch != "" {
+		if epoch != p.held.Epoch {
+			p.held.Epoch, p.held.Version, p.held.Complete = strings.Clone(epoch), 0, false
+		}
+		p.held.Term = term
+	}
+	return p, nil
+}
+
+func (o OpenPeer) apply(e *edit) Outcome {
+	p, refused := e.hears(o.Peer, o.Epoch, o.Term)
+	if refused != nil {
+		return *refused
+	}
+	if o.Config != "" {
+		if refused := e.bind(o.Config, p.id); refused != nil {
+			return *refused
+		}
+		if p.id == o.Config { // the same record
+			bound, _ := e.peers.get(p.id)
+			p.config = bound.config
+		}
+	}
+	p.held.Complete, p.held.Collector = false, o.Collector
+	e.putPeer(p)
+	return e.done(p.id, false)
+}
+
+// bind lets a configured peer stand for the site that answered at its endpoint.
+func (e *edit) bind(id, site string) *Outcome {
+	refuse := func(code Code, message string) *Outcome {
+		o := e.refuse(code, shorten(id), message)
+		return &o
+	}
+	p, ok := e.peers.get(id)
+	if !ok || p.config == nil {
+		return refuse(NotFound, fmt.Sprintf("peer %s is not configured", quote(id)))
+	}
+	if p.config.Site == site {
+		return nil
+	}
+	if p.config.Site != "" {
+		return refuse(Conflict, fmt.Sprintf("peer %s stands for site %s, and site %s answers at its endpoint; if that is meant, remove the peer and add it again", p.id, p.config.Site, site))
+	}
+	if other, ok := e.Configured(site); ok && other.ID != p.id {
+		return refuse(Conflict, fmt.Sprintf("peer %s: site %s, which answers at its endpoint, is configured as peer %s already; add the endpoint there, and remove one of them", p.id, site, other.ID))
+	}
+	config := *p.config
+	config.Site = strings.Clone(site)
+	e.putPeer(peer{id: p.id, config: &config, held: p.held})
+	return nil
 }

@@ -53,7 +53,7 @@ func (c *choices) command() Command {
 }
 
 func (c *choices) op() Op {
-	switch c.of(20) {
+	switch c.of(21) {
 	case 0, 1, 2, 3, 4, 5, 6:
 		return Put{Mode: Mode(c.of(3)), Service: c.service()}
 	case 7, 8, 9:
@@ -65,9 +65,11 @@ func (c *choices) op() Op {
 	case 16:
 		return Withdraw{Peer: c.peer()}
 	case 17:
-		return PutPeer{Mode: Mode(c.of(3)), Peer: PeerConfig{ID: c.peer(), Endpoints: []string{"ws://peer"}, MaxRoutes: pick(c, 0, 0, 5), Secret: pick(c, "", "s")}}
+		return PutPeer{Mode: Mode(c.of(3)), Peer: PeerConfig{ID: c.peer(), Endpoints: []string{pick(c, "ws://peer", "ws://peer", "ws://other")}, MaxRoutes: pick(c, 0, 0, 5), Secret: pick(c, "", "s")}}
 	case 18:
 		return DeletePeer{ID: c.peer()}
+	case 19:
+		return OpenPeer{Peer: c.peer(), Epoch: pick(c, "", "e1", "e2"), Term: uint64(c.of(3)), Config: pick(c, "", "london", "rome", "oslo"), Collector: c.of(5) == 0}
 	}
 	return pick[Op](c, nil, Found{Site: "paris"}, HoldBack{ID: pick(c, "n1", "n2"), Held: c.of(2) == 0})
 }

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -45,6 +46,35 @@ func better(a, b *Route) int {
 		strings.Compare(a.Site, b.Site),
 		strings.Compare(a.Peer, b.Peer),
 	)
+}
+
+// Why says in a sentence why the path at i is the best of paths, which are in
+// order, or what it lost to the best by.
+func Why(paths []*Route, i int) string {
+	switch {
+	case len(paths) == 1:
+		return "it is the only path"
+	case i == 0:
+		return decided("it", paths[0], "the next", paths[1])
+	default:
+		return decided("the best", paths[0], "this", paths[i])
+	}
+}
+
+// decided names what better decides by.
+func decided(winner string, a *Route, loser string, b *Route) string {
+	switch {
+	case a.Stale != b.Stale:
+		return fmt.Sprintf("%s is fresh, %s is stale", winner, loser)
+	case a.Local() != b.Local():
+		return fmt.Sprintf("%s is registered at this site, %s was learned", winner, loser)
+	case len(a.Path) != len(b.Path):
+		return fmt.Sprintf("%s has the shorter path, %d against %d of %s", winner, len(a.Path), len(b.Path), loser)
+	case a.Site != b.Site:
+		return fmt.Sprintf("%s comes from the lower site, %s against %s of %s", winner, a.Site, b.Site, loser)
+	default:
+		return fmt.Sprintf("%s comes from the lower peer, %s against %s of %s", winner, a.Peer, b.Peer, loser)
+	}
 }
 
 func first(a, b bool) int {

@@ -134,6 +134,9 @@ func nameFault(field, name string) string {
 	return fmt.Sprintf("%s: %s %s; %s", field, quote(name), wrong, nameRule)
 }
 
+// IsName tells whether a text can name a service, a site or a peer.
+func IsName(text string) bool { return nameFault("", text) == "" }
+
 func alphanumeric(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }

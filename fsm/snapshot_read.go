@@ -199,6 +199,10 @@ func decodePeer(s *scanner) *peer {
 			p.held.Version = inner.uint()
 		case 6:
 			p.held.Complete = inner.uint() != 0
+		case 7:
+			p.held.StaleSince = int64(inner.uint())
+		case 8:
+			p.held.Collector = inner.uint() != 0
 		}
 	}
 	s.absorb(&inner)

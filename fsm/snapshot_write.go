@@ -202,7 +202,9 @@ func (p *peer) encode(b []byte) []byte {
 	b = appendText(b, 3, p.held.Epoch)
 	b = appendUint(b, 4, p.held.Term)
 	b = appendUint(b, 5, p.held.Version)
-	return appendBool(b, 6, p.held.Complete)
+	b = appendBool(b, 6, p.held.Complete)
+	b = appendUint(b, 7, uint64(p.held.StaleSince))
+	return appendBool(b, 8, p.held.Collector)
 }
 
 func (r request) encode(b []byte) []byte {

@@ -103,6 +103,24 @@ func (t *Table) Best(id string) *Route {
 	return best
 }
 
+// BestFrom returns the best of the paths to one site's id, or nil.
+func (t *Table) BestFrom(id, site string) *Route {
+	if site == t.site {
+		return t.Local(id)
+	}
+	var best *Route
+	prefix := pathKey(id, site, "")
+	for r := range t.learned.from(prefix) {
+		if !strings.HasPrefix(r.key(), prefix) {
+			break
+		}
+		if route := t.route(r); best == nil || better(route, best) < 0 {
+			best = route
+		}
+	}
+	return best
+}
+
 // IsBest tells whether the path of this key is the one that wins.
 func (t *Table) IsBest(r *Route) bool {
 	if r.Local() { // nothing beats an own route

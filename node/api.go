@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 
 	"github.com/catalyst/orchestrator/fsm"
@@ -16,10 +14,12 @@ const protocolVersion = 1
 
 // publicAPI is the main object of every session: each connectionFrom… checks
 // who is there and returns what that identity may use.
-func (n *Node) publicAPI() *transport.Target {
+// end ends the connection beneath; nil says that nothing can be called back
+// over it.
+func (n *Node) publicAPI(end func(error)) *transport.Target {
 	return transport.NewTarget(map[string]transport.Method{
 		"connectionFromCli":      n.connectionFromCli,
-		"connectionFromIBGPPeer": n.connectionFromIBGPPeer,
+		"connectionFromIBGPPeer": n.connectionFromIBGPPeer(end),
 		"connectionFromNode":     n.connectionFromNode,
 		"version": func(context.Context, *transport.Call) (any, error) {
 			return map[string]any{"version": n.cfg.Version, "protocol": protocolVersion}, nil
@@ -42,13 +42,6 @@ func (n *Node) connectionFromNode(_ context.Context, c *transport.Call) (any, er
 	return n.nodeScope(), nil
 }
 
-func (n *Node) connectionFromIBGPPeer(_ context.Context, c *transport.Call) (any, error) {
-	if n.cfg.PeeringSecret == "" {
-		return nil, failure(unauthenticated, "peering is off at this site: set --peering-secret (CATALYST_PEERING_SECRET) on its nodes")
-	}
-	return nil, failure(unavailable, "this version carries no iBGP sessions yet")
-}
-
 // checkToken compares the first argument with the admin token, in constant time.
 func (n *Node) checkToken(c *transport.Call, source string) error {
 	if n.cfg.AdminToken == "" {
@@ -58,9 +51,8 @@ func (n *Node) checkToken(c *transport.Call, source string) error {
 	if err := c.Decode(0, &token); err != nil {
 		return err
 	}
-	want, got := sha256.Sum256([]byte(n.cfg.AdminToken)), sha256.Sum256([]byte(token))
 	switch {
-	case subtle.ConstantTimeCompare(want[:], got[:]) == 1:
+	case sameSecret(token, n.cfg.AdminToken):
 		return nil
 	case token == "":
 		return failure(unauthenticated, "this site wants a token: give it with %s", source)
@@ -79,6 +71,7 @@ func (n *Node) cliScope(who pipeline.Identity) *transport.Target {
 		"deleteLocalDataChannel": s.deleteLocalDataChannel,
 		"listLocalRoutes":        s.listRoutes((*fsm.Table).LocalsFrom),
 		"listRoutes":             s.listRoutes((*fsm.Table).AllFrom),
+		"showRoute":              s.showRoute,
 		"listPeers":              s.listPeers,
 		"listMembers":            s.listMembers,
 		"listMetrics":            s.listMetrics,
@@ -144,6 +137,9 @@ func (n *Node) nodeScope() *transport.Target {
 			return progress{Last: n.raft.LastIndex(), Applied: n.raft.AppliedIndex()}, nil
 		},
 		"gateway": func(context.Context, *transport.Call) (any, error) { return n.gatewayStatus(), nil },
+		"peers":   n.peersAtLeader,
+		"sentTo":  n.sentToAtLeader,
+		"peer":    n.peerAtLeader,
 		"pledge":  n.pledge,
 		"dismiss": func(context.Context, *transport.Call) (any, error) {
 			if !n.leaving.Load() { // leave ends the node itself, once it has answered

@@ -34,8 +34,9 @@ type Config struct {
 	Join            []string // gossip addresses of nodes of the site
 
 	GatewayEndpoint string // Cap'n Web WebSocket of the GraphQL gateway; empty is off
-	PeeringEndpoint string
-	PeeringSecret   string
+	PeeringEndpoint string // what peer sites dial; default from the RPC address
+	PeeringSecret   string // what peer sites and collectors must show; empty: none may, unless it is configured with a secret
+	RouteReflector  bool   // tell peer sites also what other peer sites announce (RFC 4456)
 
 	AdminToken string // empty: every client is an admin, and only loopback may be listened on
 	Insecure   bool   // listen elsewhere without a token all the same

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/catalyst/orchestrator/fsm"
 	"github.com/catalyst/orchestrator/pipeline"
@@ -94,25 +93,13 @@ func (n *Node) gatewayStatus() *pipeline.GatewayStatus {
 // gatewayView is the leader's knowledge of the gateway as an answer needs it.
 type gatewayView struct{ status *pipeline.GatewayStatus }
 
-const gatewayAskTime = time.Second
-
 // askGateway gets the gateway's state from the leader, or none in good time.
 func (n *Node) askGateway(ctx context.Context) gatewayView {
-	if n.leadership.current.Load() != nil || n.gateway == nil {
-		return gatewayView{n.gatewayStatus()}
-	}
-	transport.Concurrent(ctx)
-	ctx, cancel := context.WithTimeout(ctx, gatewayAskTime)
-	defer cancel()
-	leader, err := n.leaderScope(ctx)
-	if err != nil {
+	if n.gateway == nil {
 		return gatewayView{}
 	}
-	s, err := transport.Await[*pipeline.GatewayStatus](ctx, leader.Call("gateway"))
-	if err != nil {
-		return gatewayView{}
-	}
-	return gatewayView{s}
+	status, _ := askLeader(ctx, n, "gateway", func(*term) *pipeline.GatewayStatus { return n.gatewayStatus() })
+	return gatewayView{status}
 }
 
 // of is the gateway's state as regards one route.

@@ -230,7 +230,8 @@ func reachableIP() (net.IP, error) {
 func (n *Node) serveConn(ctx context.Context, c transport.Conn) {
 	n.counts.sessions.Add(1)
 	defer n.counts.sessions.Add(-1)
-	s := transport.NewSession(c, transport.Config{Main: n.publicAPI(), Limits: n.limits(), Log: n.log})
+	s := transport.NewSession(c, transport.Config{Limits: n.limits(), Log: n.log})
+	s.Offer(n.publicAPI(s.Abort))
 	if err := s.Run(ctx); err != nil {
 		n.log.Debug("session ended", "err", err)
 	}

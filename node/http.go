@@ -13,7 +13,7 @@ import (
 func (n *Node) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /rpc", n.serveWebSocket)
-	mux.Handle("POST /rpc", n.admitted(transport.BatchHandler(func(*http.Request) *transport.Target { return n.publicAPI() },
+	mux.Handle("POST /rpc", n.admitted(transport.BatchHandler(func(*http.Request) *transport.Target { return n.publicAPI(nil) },
 		transport.Config{Limits: n.limits(), Log: n.log})))
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "OK") })
 	mux.HandleFunc("GET /ready", n.serveReady)

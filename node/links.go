@@ -19,6 +19,7 @@ type links struct {
 	wg   sync.WaitGroup
 
 	mu        sync.Mutex
+	closed    bool // no session begins any more
 	byAddress map[string]*link
 }
 
@@ -33,6 +34,9 @@ type link struct {
 // run owns every session; it returns when all have ended.
 func (l *links) run(ctx context.Context) {
 	<-ctx.Done()
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 	l.wg.Wait()
 }
 
@@ -59,6 +63,11 @@ func (l *links) open(address string) *link {
 		return k
 	}
 	k := &link{ready: make(chan struct{})}
+	if l.closed {
+		k.err = errShutdown
+		close(k.ready)
+		return k
+	}
 	l.byAddress[address] = k
 	l.wg.Go(func() { l.serve(k, address) })
 	return k

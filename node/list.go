@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/catalyst/orchestrator/fsm"
+	"github.com/catalyst/orchestrator/peering"
 	"github.com/catalyst/orchestrator/pipeline"
 	"github.com/catalyst/orchestrator/transport"
 )
@@ -137,14 +138,6 @@ func (q query) list(t *fsm.Table, routes iter.Seq[*fsm.Route]) (any, error) {
 		last = id
 	}
 	return out, nil
-}
-
-func (s *cliScope) listPeers(ctx context.Context, c *transport.Call) (any, error) {
-	_, t, err := s.n.queried(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"peers": []any{}, "index": t.Version()}, nil
 }
 
 // RouteMetrics is what this node knows of one path beside the path itself.
@@ -276,5 +269,13 @@ func (s *cliScope) status(ctx context.Context, _ *transport.Call) (any, error) {
 	}
 	out.Routes.Local, out.Routes.Learned = t.NumLocal(), t.NumLearned()
 	out.Gateway = n.askGateway(ctx).status
+	for _, p := range n.peers(ctx, t).Peers {
+		if p.Configured {
+			out.Peers.Configured++
+		}
+		if p.State == peering.Established {
+			out.Peers.Established++
+		}
+	}
 	return out, nil
 }

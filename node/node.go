@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/catalyst/orchestrator/fsm"
+	"github.com/catalyst/orchestrator/peering"
 	"github.com/catalyst/orchestrator/pipeline"
 	"github.com/catalyst/orchestrator/transport"
 )
@@ -36,6 +37,7 @@ type Node struct {
 	leadership    *leadership
 	pledges       pledges
 	counts        counts
+	peerCounts    peering.Counts
 	ready         atomic.Bool
 	leaving       atomic.Bool
 

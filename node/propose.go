@@ -20,7 +20,6 @@ const (
 	maxBatchBytes  = 1 << 20 // of one entry, about
 	maxWaiting     = 16384   // commands not yet in an entry; beyond, callers get overloaded
 	enqueueTimeout = 5 * time.Second
-	typicalCommand = 256 // bytes, to size a batch before it is encoded
 )
 
 // proposer puts commands into the log, many to an entry. One serves one term.
@@ -119,10 +118,11 @@ func (p *proposer) gather(ctx context.Context) []*proposal {
 	}
 	now := time.Now().UnixMilli()
 	batch[0].command.At = now
-	for bytes := typicalCommand; len(batch) < maxBatch && bytes < maxBatchBytes; bytes += typicalCommand {
+	for bytes := batch[0].command.Size(); len(batch) < maxBatch && bytes < maxBatchBytes; {
 		select {
 		case w := <-p.queue:
 			w.command.At = now
+			bytes += w.command.Size()
 			batch = append(batch, w)
 		default:
 			return batch
@@ -133,10 +133,12 @@ func (p *proposer) gather(ctx context.Context) []*proposal {
 
 func encodeBatch(batch []*proposal) []byte {
 	commands := make([]fsm.Command, len(batch))
+	bytes := 0
 	for i, w := range batch {
 		commands[i] = w.command
+		bytes += w.command.Size()
 	}
-	return fsm.EncodeBatch(make([]byte, 0, len(batch)*typicalCommand), commands)
+	return fsm.EncodeBatch(make([]byte, 0, bytes), commands)
 }
 
 // settle waits for an entry and tells each of its commands what became of it.

@@ -29,14 +29,17 @@ type world struct {
 	rand *rand.Rand
 
 	mu    sync.Mutex
-	hosts map[string]*host // by node id
-	cut   map[string]bool  // ids that no packet reaches or leaves
+	hosts map[string]*host   // by node id
+	cut   map[string]bool    // ids that no packet reaches or leaves
+	apart map[[2]string]bool // sites between which no packet passes, in order
+	slow  time.Duration      // that a message takes from one site to another
 }
 
 // host is a simulated machine: its disk stays when the node on it crashes.
 type host struct {
 	w        *world
 	id       string
+	site     string
 	ip       string
 	logs     *raft.InmemStore
 	snaps    *raft.InmemSnapshotStore
@@ -51,14 +54,19 @@ type host struct {
 }
 
 func newWorld(t *testing.T, seed uint64, ids ...string) *world {
-	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, seed)), hosts: map[string]*host{}, cut: map[string]bool{}}
-	for i, id := range ids {
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, seed)), hosts: map[string]*host{}, cut: map[string]bool{}, apart: map[[2]string]bool{}}
+	w.add("sim", ids...)
+	return w
+}
+
+// add puts hosts of a site into the world.
+func (w *world) add(site string, ids ...string) {
+	for _, id := range ids {
 		w.hosts[id] = &host{
-			w: w, id: id, ip: fmt.Sprintf("10.0.0.%d", i+1),
+			w: w, id: id, site: site, ip: fmt.Sprintf("10.0.0.%d", len(w.hosts)+1),
 			logs: raft.NewInmemStore(), snaps: raft.NewInmemSnapshotStore(), files: map[string][]byte{},
 		}
 	}
-	return w
 }
 
 func (h *host) rpcAddr() string    { return h.ip + ":3000" }
@@ -70,7 +78,7 @@ func (w *world) start(id string, alter func(*Config)) *Node {
 	w.t.Helper()
 	h := w.hosts[id]
 	cfg := Config{
-		ID: id, Site: "sim", AS: 64512, DataDir: "memory",
+		ID: id, Site: h.site, AS: 64512, DataDir: "memory",
 		RPCAddr: "127.0.0.1:0", RaftAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0",
 		Version: "sim", Log: slog.New(slog.DiscardHandler),
 		Dial: func(ctx context.Context, url string) (transport.Conn, error) { return w.dial(ctx, id, url) },
@@ -166,8 +174,18 @@ func (w *world) wire() {
 	}
 }
 
-// linked needs w.mu.
-func (w *world) linked(a, b string) bool { return a == b || !w.cut[a] && !w.cut[b] }
+// linked needs w.mu. A client is of no site.
+func (w *world) linked(a, b string) bool {
+	if a == b {
+		return true
+	}
+	if x, y := w.hosts[a], w.hosts[b]; x != nil && y != nil && w.apart[pair(x.site, y.site)] {
+		return false
+	}
+	return !w.cut[a] && !w.cut[b]
+}
+
+func pair(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }
 
 // dial opens a session's connection from one host to another, by URL.
 func (w *world) dial(_ context.Context, from, url string) (transport.Conn, error) {
@@ -179,6 +197,9 @@ func (w *world) dial(_ context.Context, from, url string) (transport.Conn, error
 			continue
 		}
 		near, far := transport.Pipe()
+		if x := w.hosts[from]; x != nil && x.site != h.site && w.slow > 0 {
+			near, far = slowed(near, w.slow), slowed(far, w.slow)
+		}
 		h.conns[far] = from
 		n, ctx := h.node, h.serving
 		n.wg.Go(func() { n.serveConn(ctx, far) })
@@ -309,8 +330,10 @@ func (w *world) leader() *Node {
 }
 
 // leaderNow is a reachable leader whose term has been confirmed, or nil.
-func (w *world) leaderNow() *Node {
-	for _, n := range w.running() {
+func (w *world) leaderNow() *Node { return leading(w.running()) }
+
+func leading(nodes []*Node) *Node {
+	for _, n := range nodes {
 		if n.leadership.current.Load() != nil && n.raft.VerifyLeader().Error() == nil {
 			return n
 		}
@@ -319,12 +342,15 @@ func (w *world) leaderNow() *Node {
 }
 
 // running are the nodes that are up and not cut off, in order of id.
-func (w *world) running() []*Node {
+func (w *world) running() []*Node { return w.runningOf("") }
+
+// runningOf is running for one site; all of them if it is empty.
+func (w *world) runningOf(site string) []*Node {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []*Node
 	for _, id := range sortedKeys(w.hosts) {
-		if h := w.hosts[id]; h.node != nil && !w.cut[id] {
+		if h := w.hosts[id]; h.node != nil && !w.cut[id] && (site == "" || h.site == site) {
 			out = append(out, h.node)
 		}
 	}
@@ -347,7 +373,12 @@ func (w *world) eventually(what string, holds func() bool) {
 // others join, and all have become voters.
 func (w *world) site(alter func(*Config)) {
 	w.t.Helper()
-	ids := sortedKeys(w.hosts)
+	w.found(sortedKeys(w.hosts), alter)
+}
+
+// found is site for some of the hosts.
+func (w *world) found(ids []string, alter func(*Config)) {
+	w.t.Helper()
 	for i, id := range ids {
 		w.start(id, func(c *Config) {
 			if i == 0 {
@@ -361,7 +392,7 @@ func (w *world) site(alter func(*Config)) {
 		})
 	}
 	w.eventually("all nodes are voters", func() bool {
-		n := w.leaderNow()
+		n := leading(w.runningOf(w.hosts[ids[0]].site))
 		return n != nil && (electorate{servers: n.configuration()}).voters() == min(len(ids), maxVoters)
 	})
 }

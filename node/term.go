@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/catalyst/orchestrator/fsm"
+	"github.com/catalyst/orchestrator/peering"
 )
 
 // term is one stretch of this node's leadership. What only a leader does runs
@@ -15,6 +16,7 @@ import (
 type term struct {
 	number   uint64
 	proposer *proposer
+	speaker  *peering.Speaker
 }
 
 // leadership turns Raft's notifications into terms. Only it reads notify, and
@@ -82,6 +84,9 @@ func (l *leadership) lead(ctx context.Context) error {
 		return err
 	}
 
+	dialer := &peerDialer{n: n, life: ctx}
+	t.speaker = n.newSpeaker(t, dialer)
+
 	if n.gateway != nil {
 		n.gateway.Begin()
 	}
@@ -90,6 +95,10 @@ func (l *leadership) lead(ctx context.Context) error {
 	log.Info("leading", "index", n.machine.Table().Version())
 	defer log.Info("no longer leading")
 	wg.Go(func() { n.followMembers(ctx) })
+	wg.Go(func() {
+		defer dialer.wg.Wait()
+		t.speaker.Run(ctx)
+	})
 	if n.gateway != nil {
 		wg.Go(func() { n.followGateway(ctx) })
 	}

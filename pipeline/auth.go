@@ -16,45 +16,40 @@ func (AuthPlugin) Name() string { return "AuthPlugin" }
 
 // Apply lets an action pass or halts it with the code forbidden.
 func (AuthPlugin) Apply(_ context.Context, c *Context) (Result, error) {
-	denial, err := denial(c.Identity, c.Action)
-	if err != nil {
-		return Result{}, err
-	}
-	if denial != "" {
-		return Result{Stop: true, Code: fsm.Forbidden, Error: denial}, nil
+	if why := denial(c.Identity, c.Action); why != "" {
+		return Result{Stop: true, Code: fsm.Forbidden, Error: why}, nil
 	}
 	return c.Result, nil
 }
 
 // denial says why who may not do a, or nothing.
-func denial(who Identity, a Action) (string, error) {
+func denial(who Identity, a Action) string {
 	switch {
-	case a.Resource == "internalBGP" && who.Role != Peer:
-		return fmt.Sprintf("%s needs the role peer, which only another site's session has; %s has the role %s", a, quote(who.Name), who.Role), nil
-	case a.Resource == "internalBGP":
+	case a.Resource == internalBGP && who.Role != Peer:
+		return fmt.Sprintf("%s needs the role peer, which only another site's session has; %s has the role %s", a, quote(who.Name), who.Role)
+	case a.Resource == internalBGP:
 		return foreign(who, a)
 	case who.Role == Peer:
-		return fmt.Sprintf("%s needs the role %s; peer %s may only send its own routes", a, needed(a), quote(who.Site)), nil
+		return fmt.Sprintf("%s needs the role %s; peer %s may only send its own routes", a, needed(a), quote(who.Site))
 	case a.Resource == "dataChannel" && who.Role == Operator, who.Role == Admin:
-		return "", nil
+		return ""
 	}
-	return fmt.Sprintf("%s needs the role %s; %s has the role %s", a, needed(a), quote(who.Name), who.Role), nil
+	return fmt.Sprintf("%s needs the role %s; %s has the role %s", a, needed(a), quote(who.Name), who.Role)
 }
 
-// foreign says whether a peer speaks for a site that is not its own.
-func foreign(who Identity, a Action) (string, error) {
-	if who.Site == "" {
-		return fmt.Sprintf("%s needs a peer that has named its site; open the session first", a), nil
+// foreign says whether a peer speaks for a site that is not its own, or with
+// something that no session made.
+func foreign(who Identity, a Action) string {
+	verb, site := sessionVerb(a.Data)
+	switch {
+	case who.Site == "":
+		return fmt.Sprintf("%s needs a peer that has named its site; open the session first", a)
+	case verb != a.Action:
+		return fmt.Sprintf("%s comes from a peer's session, through update and close", a)
+	case site != who.Site:
+		return fmt.Sprintf("%s speaks for site %s; peer %s may speak only for itself", a, quote(site), quote(who.Site))
 	}
-	o, err := objectAt("data", a.Data)
-	if err != nil {
-		return "", err
-	}
-	site, err := o.optionalText("peer")
-	if err != nil || site == "" || site == who.Site {
-		return "", err
-	}
-	return fmt.Sprintf("%s speaks for site %s; peer %s may speak only for itself", a, quote(site), quote(who.Site)), nil
+	return ""
 }
 
 func needed(a Action) string {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/catalyst/orchestrator/fsm"
@@ -10,14 +11,18 @@ import (
 
 var rome = Identity{Name: "rome", Role: Peer, Site: "rome"}
 
-// says sends what rome says and returns the answer.
-func says(t *testing.T, s *site, action, data string) Result {
+// says commits what rome's session made of its words.
+func says(t *testing.T, s *site, op fsm.Op) Result {
 	t.Helper()
-	return act(t, plugins(), s, rome, fromJSON(t, `{"resource":"internalBGP","action":"`+action+`","data":`+data+`}`))
+	a, ok := PeerAction(op)
+	if !ok {
+		t.Fatalf("%+v is of no session", op)
+	}
+	return act(t, plugins(), s, rome, a)
 }
 
-func announce(name, url string, version int) string {
-	return fmt.Sprintf(`{"type":"add","version":%d,"route":{"id":"%s:tcp","site":"rome","path":["rome"],"service":{"name":"%s","endpoint":"%s","protocol":"tcp"}}}`, version, name, name, url)
+func announce(name string) fsm.LearnedRoute {
+	return fsm.LearnedRoute{Service: fsm.Service{Name: name, Endpoint: "tcp://" + name + ":1", Protocol: fsm.TCP}, Site: "rome", Path: []string{"rome"}}
 }
 
 // held is what the table has from rome; a star marks what is stale.
@@ -35,25 +40,29 @@ func held(s *site) []string {
 
 func TestPeersSessionFromOpenToClose(t *testing.T) {
 	s := newSite(t)
-	for _, step := range []struct {
-		action, data string
-		held         []string
+	add := func(names ...string) (routes []fsm.LearnedRoute) {
+		for _, name := range names {
+			routes = append(routes, announce(name))
+		}
+		return routes
+	}
+	for i, step := range []struct {
+		op   fsm.Op
+		held []string
 	}{
-		{"open", `{}`, nil},
-		{"updateRoutes", `{"epoch":"1","term":3,"updates":[` + announce("a", "tcp://a:1", 1) + `,` + announce("b", "tcp://b:1", 2) + `,{"type":"endOfRib","version":2}]}`, []string{"a", "b"}},
-		{"updateRoutes", `{"epoch":"1","term":3,"updates":[{"type":"remove","id":"a:tcp","site":"rome","version":3},` + announce("c", "tcp://c:1", 4) + `]}`, []string{"b", "c"}},
-		{"close", `{"lost":true}`, []string{"b*", "c*"}},
-		{"open", `{"resume":true}`, []string{"b*", "c*"}},
-		{"updateRoutes", `{"epoch":"1","term":3,"resume":true,"updates":[` + announce("d", "tcp://d:1", 5) + `,{"type":"endOfRib","version":5}]}`, []string{"b", "c", "d"}},
-		{"open", `{}`, []string{"b*", "c*", "d*"}},
-		{"updateRoutes", `{"epoch":"1","term":3,"updates":[` + announce("c", "tcp://c:1", 4) + `,{"type":"endOfRib","version":5}]}`, []string{"c"}},
-		{"close", `{"reason":"removed"}`, nil},
+		{fsm.OpenPeer{Peer: "rome", Epoch: "1", Term: 3}, nil},
+		{fsm.Learn{Peer: "rome", Epoch: "1", Term: 3, Add: add("a", "b"), Version: 2, EndOfRIB: true}, []string{"a", "b"}},
+		{fsm.Learn{Peer: "rome", Epoch: "1", Term: 3, Remove: []fsm.LearnedKey{{ID: "a:tcp", Site: "rome"}}, Add: add("c"), Version: 4}, []string{"b", "c"}},
+		{fsm.MarkStale{Peer: "rome"}, []string{"b*", "c*"}},
+		{fsm.OpenPeer{Peer: "rome", Epoch: "1", Term: 4}, []string{"b*", "c*"}},
+		{fsm.Learn{Peer: "rome", Epoch: "1", Term: 4, Add: add("d"), Version: 5, EndOfRIB: true, Resumed: true}, []string{"b", "c", "d"}},
+		{fsm.Withdraw{Peer: "rome"}, nil},
 	} {
-		if r := says(t, s, step.action, step.data); !r.Success {
-			t.Errorf("%s %s: %+v", step.action, step.data, r)
+		if r := says(t, s, step.op); !r.Success {
+			t.Errorf("%d: %+v: %+v", i, step.op, r)
 		}
 		if got := held(s); !slices.Equal(got, step.held) {
-			t.Errorf("after %s the table holds %v, want %v", step.action, got, step.held)
+			t.Errorf("after %d the table holds %v, want %v", i, got, step.held)
 		}
 	}
 	if v := s.Table().Held("rome").Version; v != 0 {
@@ -63,77 +72,22 @@ func TestPeersSessionFromOpenToClose(t *testing.T) {
 
 func TestDeposedLeaderOfAPeerIsRefused(t *testing.T) {
 	s := newSite(t)
-	says(t, s, "updateRoutes", `{"epoch":"2","term":5,"updates":[]}`)
-	if r := says(t, s, "updateRoutes", `{"epoch":"2","term":4,"updates":[`+announce("a", "tcp://a:1", 1)+`]}`); r.Code != fsm.Conflict {
+	says(t, s, fsm.OpenPeer{Peer: "rome", Epoch: "2", Term: 5})
+	if r := says(t, s, fsm.Learn{Peer: "rome", Epoch: "2", Term: 4, Add: []fsm.LearnedRoute{announce("a")}}); r.Code != fsm.Conflict {
 		t.Errorf("%+v, want a conflict", r)
 	}
 }
 
-func TestLatestWordOnARouteCounts(t *testing.T) {
+func TestWhatAPeerGotWrongIsCounted(t *testing.T) {
 	s := newSite(t)
-	remove := `{"type":"remove","id":"a:tcp","site":"rome","version":2}`
-	says(t, s, "updateRoutes", `{"updates":[`+announce("a", "tcp://a:1", 1)+`,`+remove+`]}`)
-	if got := held(s); got != nil {
-		t.Errorf("added, then removed: the table holds %v", got)
-	}
-	says(t, s, "updateRoutes", `{"updates":[`+remove+`,`+announce("a", "tcp://a:1", 3)+`]}`)
-	if got := held(s); len(got) != 1 {
-		t.Errorf("removed, then added: the table holds %v", got)
-	}
-}
-
-func TestMalformedUpdateWithdrawsItsRouteAndCounts(t *testing.T) {
-	for name, item := range map[string]string{
-		"no service":         `{"type":"add","version":2,"route":{"id":"a:tcp","site":"rome","path":["rome"]}}`,
-		"name of a number":   `{"type":"add","version":2,"route":{"id":"a:tcp","site":"rome","path":["rome"],"service":{"name":1,"endpoint":"tcp://a:1","protocol":"tcp"}}}`,
-		"a path of numbers":  `{"type":"add","version":2,"route":{"id":"a:tcp","site":"rome","path":[1],"service":{"name":"a","endpoint":"tcp://a:1","protocol":"tcp"}}}`,
-		"a false origin":     `{"type":"add","version":2,"route":{"id":"a:tcp","site":"rome","path":["rome","oslo"],"service":{"name":"a","endpoint":"tcp://a:1","protocol":"tcp"}}}`,
-		"no endpoint at all": `{"type":"add","version":2,"route":{"id":"a:tcp","site":"rome","path":["rome"],"service":{"name":"a","endpoint":"","protocol":"tcp"}}}`,
-		"a negative version": `{"type":"add","version":-2,"route":{"id":"a:tcp","site":"rome","path":["rome"],"service":{"name":"a","endpoint":"tcp://a:1","protocol":"tcp"}}}`,
-	} {
-		s := newSite(t)
-		says(t, s, "updateRoutes", `{"updates":[`+announce("a", "tcp://a:1", 1)+`,`+announce("b", "tcp://b:1", 1)+`]}`)
-		r := says(t, s, "updateRoutes", `{"updates":[`+item+`]}`)
-		if d, ok := r.Data.(UpdateData); !ok || d.Malformed != 1 || d.ID != "rome" {
-			t.Errorf("%s: %+v", name, r)
-		}
-		if got := held(s); !slices.Equal(got, []string{"b"}) {
-			t.Errorf("%s: the table holds %v, want b", name, got)
-		}
-	}
-}
-
-func TestItemsThatNameNothingOnlyCount(t *testing.T) {
-	s := newSite(t)
-	says(t, s, "updateRoutes", `{"updates":[`+announce("a", "tcp://a:1", 1)+`]}`)
-	r := says(t, s, "updateRoutes", `{"updates":[7,null,{},{"type":"add"},{"type":"remove","id":"a:tcp"},{"type":"swap","id":"x","site":"rome","version":1}]}`)
-	if d, ok := r.Data.(UpdateData); !ok || d.Malformed != 6 {
-		t.Errorf("%+v, want 6 malformed", r)
-	}
-	if got := held(s); !slices.Equal(got, []string{"a"}) {
-		t.Errorf("the table holds %v, want a", got)
-	}
-}
-
-func TestMalformedEnvelopeIsRefused(t *testing.T) {
-	s := newSite(t)
-	for data, want := range map[string]string{
-		`7`:                         "data: is a number; send an object",
-		`{"updates":{}}`:            "data.updates: is an object; send a list",
-		`{"epoch":1}`:               "data.epoch: is a number; send a string",
-		`{"term":"1"}`:              "data.term: is a string; send a number",
-		`{"resume":1}`:              "data.resume: is a number; send true or false",
-		`{"term":9007199254740993}`: "data.term: is 9.007199254740992e+15; send a whole number from 0 up",
-		`{"epoch":"a"}`:             "",
-	} {
-		if r := says(t, s, "updateRoutes", data); r.Error != want {
-			t.Errorf("%s: %+v, want %q", data, r, want)
-		}
-	}
-	many := make([]any, MaxUpdates+1)
-	r := act(t, plugins(), s, rome, map[string]any{"resource": "internalBGP", "action": "updateRoutes", "data": map[string]any{"updates": many}})
-	if r.Code != fsm.TooLarge || r.Error != "data.updates: has 8193 items; send at most 8192 at a time" {
+	bad := announce("a")
+	bad.Path = []string{"rome", "oslo"}
+	r := says(t, s, fsm.Learn{Peer: "rome", Add: []fsm.LearnedRoute{bad, announce("b")}})
+	if d, ok := r.Data.(UpdateData); !ok || d.Malformed != 1 || d.ID != "rome" {
 		t.Errorf("%+v", r)
+	}
+	if got := held(s); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("the table holds %v, want b", got)
 	}
 }
 
@@ -157,6 +111,11 @@ func TestPeerIsConfiguredAndRemoved(t *testing.T) {
 	for _, named := range []struct{ endpoint, id string }{{"ws://oslo:3000/rpc", "oslo-3000"}, {"wss://lima.example/rpc", "lima.example"}, {"ws://[::1]:3000/rpc", "1-3000"}} {
 		if r := peer("create", `{"endpoints":["`+named.endpoint+`"]}`); r.Data != (RouteData{ID: named.id}) {
 			t.Errorf("without an id, %s: %+v, want %s", named.endpoint, r, named.id)
+		}
+	}
+	for _, wrong := range []string{"tcp://rome:3000", "http:///rpc"} {
+		if r := peer("create", `{"endpoints":["ws://a/rpc","`+wrong+`"]}`); r.Code != fsm.Invalid || !strings.HasPrefix(r.Error, "data.endpoints.1: is \""+wrong+"\"; give") {
+			t.Errorf("the endpoint %s: %+v", wrong, r)
 		}
 	}
 	if r := peer("delete", `{"id":"rome"}`); !r.Success {

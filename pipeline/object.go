@@ -79,15 +79,6 @@ func (o object) optionalText(key string) (string, error) {
 	return "", invalid("%s: is %s; send a string", o.at(key), kind(v))
 }
 
-// flag is a boolean, or false where there is none.
-func (o object) flag(key string) (bool, error) {
-	v := o.fields[key]
-	if b, ok := v.(bool); ok || absent(v) {
-		return b, nil
-	}
-	return false, invalid("%s: is %s; send true or false", o.at(key), kind(v))
-}
-
 // count is a whole number from 0 up, or 0 where there is none.
 func (o object) count(key string) (uint64, error) {
 	v := o.fields[key]

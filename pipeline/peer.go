@@ -28,6 +28,11 @@ func (o object) peer() (p fsm.PeerConfig, err error) {
 	if p.Endpoints, err = o.texts("endpoints"); err != nil {
 		return p, err
 	}
+	for i, e := range p.Endpoints {
+		if u, err := url.Parse(e); err != nil || u.Host == "" || u.Scheme != "ws" && u.Scheme != "wss" {
+			return p, invalid("%s.%d: is %s; give the WebSocket of a node of the peer site, as in ws://host:3000/rpc", o.at("endpoints"), i, quote(e))
+		}
+	}
 	if p.ID, err = o.optionalText("id"); err != nil {
 		return p, err
 	}

@@ -228,7 +228,11 @@ func TestRolesMayDoWhatTheyMay(t *testing.T) {
 		for _, role := range []Role{Viewer, Operator, Admin, Peer, Role(9)} {
 			s := newSite(t)
 			p := append(plugins(), answering{"member/remove"})
-			r := act(t, p, s, Identity{Name: "x", Role: role, Site: "rome"}, map[string]any{"resource": c.resource, "action": c.action, "data": data})
+			sent := any(map[string]any{"resource": c.resource, "action": c.action, "data": data})
+			if c.resource == internalBGP {
+				sent, _ = PeerAction(fsm.Withdraw{Peer: "rome"})
+			}
+			r := act(t, p, s, Identity{Name: "x", Role: role, Site: "rome"}, sent)
 			may := slices.Contains(c.may, role)
 			if denied := r.Code == fsm.Forbidden; denied == may || denied != r.Stop {
 				t.Errorf("%s on %s/%s: %+v, want may %t", role, c.resource, c.action, r, may)
@@ -242,20 +246,21 @@ func TestRolesMayDoWhatTheyMay(t *testing.T) {
 
 func TestPeerSpeaksOnlyForItself(t *testing.T) {
 	s := newSite(t)
-	rome := Identity{Name: "rome", Role: Peer, Site: "rome"}
 	for _, c := range []struct {
 		who  Identity
-		data map[string]any
+		data any
 		code fsm.Code
 	}{
-		{rome, map[string]any{"peer": "rome"}, ""},
-		{rome, map[string]any{}, ""},
-		{rome, map[string]any{"peer": "oslo"}, fsm.Forbidden},
-		{rome, map[string]any{"peer": 1.0}, fsm.Invalid},
-		{Identity{Name: "nobody", Role: Peer}, map[string]any{"peer": "rome"}, fsm.Forbidden},
-		{ann, map[string]any{"peer": "rome"}, fsm.Forbidden},
+		{rome, fsm.OpenPeer{Peer: "rome"}, ""},
+		{rome, fsm.OpenPeer{Peer: "oslo"}, fsm.Forbidden},
+		{rome, fsm.Withdraw{Peer: "rome"}, fsm.Forbidden}, // is a close
+		{rome, fsm.Delete{ID: "books:http"}, fsm.Forbidden},
+		{rome, map[string]any{"peer": "rome"}, fsm.Forbidden},
+		{rome, nil, fsm.Forbidden},
+		{Identity{Name: "nobody", Role: Peer}, fsm.OpenPeer{Peer: "rome"}, fsm.Forbidden},
+		{ann, fsm.OpenPeer{Peer: "rome"}, fsm.Forbidden},
 	} {
-		action := map[string]any{"resource": "internalBGP", "action": "open", "data": c.data}
+		action := Action{Resource: internalBGP, Action: "open", Data: c.data}
 		for _, p := range []Pipeline{plugins(), {InternalBGPPlugin{}}} {
 			if r := act(t, p, s, c.who, action); r.Code != c.code {
 				t.Errorf("%+v with %v: %+v, want code %q", c.who, c.data, r, c.code)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -77,7 +76,7 @@ func (c *client) unsettled(cmd *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &u) && u.unsure:
 		u.message += "; it may have been done all the same"
-		u.hint = "look with catalyst service list or catalyst members before doing it again"
+		u.hint = "look with " + looking(cmd) + " before doing it again"
 	case errors.As(err, &f) && f.code != "" && c.output == "json":
 		if err := printJSON(cmd.OutOrStdout(), map[string]any{"success": false, "code": f.code, "error": f.message}); err != nil {
 			return err
@@ -90,15 +89,26 @@ func (c *client) unsettled(cmd *cobra.Command, err error) error {
 
 // refusalHint is the next command after a refusal, where the node cannot know it.
 func refusalHint(cmd *cobra.Command, code string) string {
-	switch path := cmd.CommandPath(); {
-	case code == "conflict" && strings.HasSuffix(path, "service add"):
-		return "replace its definition with catalyst service update"
-	case code == "not_found" && strings.HasSuffix(path, "service update"):
-		return "register it with catalyst service add; catalyst service list shows what there is"
-	case code == "not_found" && strings.HasSuffix(path, "service remove"):
-		return "catalyst service list shows what there is"
+	group := cmd.Parent().CommandPath()
+	switch {
+	case code == "conflict" && cmd.Name() == "add":
+		return "replace its definition with " + group + " update"
+	case code == "not_found" && cmd.Name() == "update":
+		return "add it with " + group + " add; " + looking(cmd) + " shows what there is"
+	case code == "not_found":
+		return looking(cmd) + " shows what there is"
 	case code == "forbidden":
 		return "use the token of an operator or admin with --token (CATALYST_TOKEN)"
 	}
 	return ""
+}
+
+// looking is the command that shows what cmd changes.
+func looking(cmd *cobra.Command) string {
+	for _, beside := range cmd.Parent().Commands() {
+		if beside.Name() == "list" {
+			return beside.CommandPath()
+		}
+	}
+	return "catalyst members"
 }

@@ -17,11 +17,12 @@ import (
 	"github.com/catalyst/orchestrator/transport/ws"
 )
 
-// fakeSite is a site that keeps services in a map. Its nodes share that, as
-// real ones do, and each can be told to misbehave.
+// fakeSite is a site that keeps services and peers in maps. Its nodes share
+// those, as real ones do, and each can be told to misbehave.
 type fakeSite struct {
 	mu       sync.Mutex
 	routes   map[string]map[string]any
+	peers    map[string]map[string]any // definitions
 	index    uint64
 	outcomes map[string]map[string]any // by requestId
 	applied  []string                  // what changed something: create books:http
@@ -34,7 +35,10 @@ type fakeSite struct {
 }
 
 func newFakeSite() *fakeSite {
-	return &fakeSite{routes: map[string]map[string]any{}, outcomes: map[string]map[string]any{}, changed: make(chan struct{})}
+	return &fakeSite{
+		routes: map[string]map[string]any{}, peers: map[string]map[string]any{},
+		outcomes: map[string]map[string]any{}, changed: make(chan struct{}),
+	}
 }
 
 // fakeNode is one way into the site.
@@ -116,6 +120,8 @@ func (n *fakeNode) cliScope(drop context.CancelFunc) *transport.Target {
 		"applyAction":     n.site.applyAction,
 		"listLocalRoutes": n.site.listRoutes,
 		"listRoutes":      n.site.listRoutes,
+		"showRoute":       n.site.showRoute,
+		"listPeers":       n.site.listPeers,
 		"listMembers":     canned(map[string]any{"members": fakeMembers}),
 		"listMetrics": canned(map[string]any{"metrics": []any{
 			map[string]any{"id": "books:http:graphql", "site": "paris", "ageMs": 7_200_000, "paths": 2, "best": true, "gateway": "applied"},
@@ -257,6 +263,9 @@ func (s *fakeSite) decide(resource, verb string, data map[string]any) map[string
 			return refusedAs("conflict", fmt.Sprintf("id: without %v 1 of 2 voters would be alive: the site would lose its quorum", id))
 		}
 		return map[string]any{"success": true, "index": s.index, "data": map[string]any{"id": "c", "voters": 2, "tolerates": 0}}
+	}
+	if resource == "peer" {
+		return s.decidePeer(verb, data)
 	}
 	if resource != "dataChannel" {
 		return refusedAs("invalid", fmt.Sprintf("resource: %q is none", resource))

@@ -54,16 +54,21 @@ func (q *query) addStale(flags *pflag.FlagSet) {
 	flags.BoolVar(&q.stale, "stale", false, "answer from what the node has, also without a leader")
 }
 
+// asked is the query as a node takes it.
+func (q query) asked() query {
+	if q.stale {
+		q.Consistency = "stale"
+	}
+	return q
+}
+
 // list asks for all routes of a query, page by page, and joins the pages to
 // one answer. Its index is that of the last page; a route that changes while
 // the pages are read may show either state.
 func (c *client) list(ctx context.Context, method string, q query) (map[string]any, error) {
 	q.Limit = pageSize
-	if q.stale {
-		q.Consistency = "stale"
-	}
 	answer, err := c.ask(ctx, func(ctx context.Context, scope *transport.Promise) (any, error) {
-		return pages(ctx, scope, method, q)
+		return pages(ctx, scope, method, q.asked())
 	})
 	whole, _ := answer.(map[string]any)
 	return whole, err

@@ -31,10 +31,7 @@ func metricsShow(c *client) *cobra.Command {
 its /metrics, in the format of Prometheus.`,
 		Args: want(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if q.stale {
-				q.Consistency = "stale"
-			}
-			answer, err := c.ask(cmd.Context(), method("listMetrics", q))
+			answer, err := c.ask(cmd.Context(), method("listMetrics", q.asked()))
 			if err != nil {
 				return err
 			}
@@ -57,14 +54,7 @@ its /metrics, in the format of Prometheus.`,
 func printMetrics(cmd *cobra.Command, metrics []routeMetrics) {
 	var rows [][]string
 	for _, m := range metrics {
-		best, state := "", "fresh"
-		if m.Best {
-			best = "*"
-		}
-		if m.Stale {
-			state = "stale"
-		}
-		rows = append(rows, []string{best, m.ID, m.Site, m.Peer, fmt.Sprint(m.Paths), span(ms(m.AgeMS)), state, m.Gateway})
+		rows = append(rows, []string{mark(m.Best), m.ID, m.Site, m.Peer, fmt.Sprint(m.Paths), span(ms(m.AgeMS)), freshness(m.Stale), m.Gateway})
 	}
 	table(cmd.OutOrStdout(), "BEST ID SITE PEER PATHS AGE STATE GATEWAY", rows)
 }

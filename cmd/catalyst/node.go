@@ -72,6 +72,9 @@ func (f *nodeFlags) addFlags(flags *pflag.FlagSet) {
 	flags.SetAnnotation("gateway-endpoint", emptyIsSet, []string{""})
 	text(&f.PeeringEndpoint, "peering-endpoint", "", "what peer sites dial; default from --rpc-addr", "CATALYST_PEERING_ENDPOINT")
 	text(&f.PeeringSecret, "peering-secret", "", "secret shared with peer sites; empty turns peering off", "CATALYST_PEERING_SECRET")
+	flags.BoolVar(&f.RouteReflector, "route-reflector", false,
+		"pass on to peer sites what other peer sites announce, for sites that are not fully meshed (CATALYST_ROUTE_REFLECTOR)")
+	fromEnv(flags, "route-reflector", "CATALYST_ROUTE_REFLECTOR")
 	text(&f.AdminToken, "admin-token", "", "token that clients must show; without one only loopback is listened on", "CATALYST_ADMIN_TOKEN")
 	flags.BoolVar(&f.Insecure, "insecure", false, "listen beyond loopback without a token")
 	flags.DurationVar(&f.RaftTiming, "raft-timing", 300*time.Millisecond, "election timeout; raise it on slow disks or networks")

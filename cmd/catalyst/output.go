@@ -107,6 +107,14 @@ func since(instant int64) string {
 
 func ago(instant int64) string { return since(instant) + " ago" }
 
+// seconds words a setting exactly, which span does not.
+func seconds(n float64) string {
+	if n == 0 {
+		return ""
+	}
+	return time.Duration(n * float64(time.Second)).String()
+}
+
 func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
 func span(d time.Duration) string {
@@ -122,6 +130,21 @@ func span(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%dd", d/(24*time.Hour))
 	}
+}
+
+// some is a number that is not known, or not set, when it is 0.
+func some(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }
 
 // count is a number with its noun: 1 failure, 2 failures, 1,000 failures.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"unicode"
 )
 
 // reason is the innermost part of a network error that tells a person
@@ -34,7 +35,8 @@ func reason(err error) string {
 	}
 }
 
-// oneLine keeps an error to a line of output.
+// oneLine keeps an error to a line of output. It may quote another site, whose
+// words must not drive the terminal.
 func oneLine(text string) string {
-	return strings.Join(strings.Fields(text), " ")
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 }

@@ -45,7 +45,7 @@ Every flag that names a variable is also read from the environment, then from
 	root.AddCommand(
 		devCommand(), nodeCommand(),
 		joinCommand(c), leaveCommand(c), statusCommand(c), membersCommand(c), memberCommand(c),
-		serviceCommand(c), routeCommand(c), applyCommand(c), metricsCommand(c),
+		serviceCommand(c), peerCommand(c), routeCommand(c), applyCommand(c), metricsCommand(c),
 		versionCommand(c),
 	)
 	root.InitDefaultCompletionCmd("completion")
@@ -124,6 +124,13 @@ func want(names ...string) cobra.PositionalArgs {
 			return misused(cmd, "%s: %q is one argument too many", cmd.CommandPath(), args[len(names)])
 		}
 		return nil
+	}
+}
+
+// wantMore is want for a command that takes several of its last argument.
+func wantMore(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		return want(names...)(cmd, args[:min(len(args), len(names))])
 	}
 }
 

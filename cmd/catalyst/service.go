@@ -68,7 +68,7 @@ func serviceRemove(c *client) *cobra.Command {
 		Args: want("NAME or ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a := action{Resource: "dataChannel", Action: "delete", Data: map[string]any{"id": routeID(args[0], protocol)}}
-			return c.act(cmd, a, func(r result) { printRouteResult(cmd, "removed", r) })
+			return c.act(cmd, a, func(r result) { printResult(cmd, "removed", r) })
 		},
 	}
 	protocolFlag(cmd, &protocol)
@@ -106,7 +106,7 @@ func (d *definition) send(cmd *cobra.Command, c *client, verb string, args []str
 		d.Tags[key] = value
 	}
 	a := action{Resource: "dataChannel", Action: verb, Data: d.dataChannel}
-	return c.act(cmd, a, func(r result) { printRouteResult(cmd, done, r) })
+	return c.act(cmd, a, func(r result) { printResult(cmd, done, r) })
 }
 
 // routeID completes a name to an id; what has a protocol already is one.
@@ -117,8 +117,9 @@ func routeID(name, protocol string) string {
 	return name + ":" + protocol
 }
 
-// printRouteResult words what became of a service, and what the gateway makes of it.
-func printRouteResult(cmd *cobra.Command, done string, r result) {
+// printResult words what became of a service or a peer, and what the gateway
+// makes of it where it has a part.
+func printResult(cmd *cobra.Command, done string, r result) {
 	line := fmt.Sprintf("%s %s (index %d)", r.Data.ID, done, r.Index)
 	g := r.Data.Gateway
 	if g == nil {
@@ -205,9 +206,7 @@ func printServiceDetails(w io.Writer, routes []route) {
 		}
 		fields(w, [][2]string{
 			{"id", r.ID}, {"endpoint", r.Service.Endpoint}, {"region", r.Service.Region}, {"tags", tagText(r.Service.Tags)},
-			{"site", r.Site},
-			{"created", fmt.Sprintf("%s (index %d)", ago(r.CreatedAt), r.CreatedIndex)},
-			{"changed", fmt.Sprintf("%s (index %d)", ago(r.ModifiedAt), r.ModifiedIndex)},
+			{"site", r.Site}, {"created", r.created()}, {"changed", r.changed()},
 		})
 	}
 }

@@ -150,10 +150,14 @@ func (s status) next() string {
 
 // fields prints names and values, one a line; an empty value shows as a dash.
 func fields(w io.Writer, pairs [][2]string) {
+	width := 9
+	for _, p := range pairs {
+		width = max(width, len(p[0]))
+	}
 	for _, p := range pairs {
 		if p[1] == "" {
 			p[1] = "-"
 		}
-		fmt.Fprintf(w, "%-9s %s\n", p[0], p[1])
+		fmt.Fprintf(w, "%-*s %s\n", width, p[0], p[1])
 	}
 }

@@ -1,0 +1,222 @@
+package peering
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/catalyst/orchestrator/fsm"
+)
+
+// State is where this side is with a peer (RFC 4271 §8.2.2). It is for
+// display: the line that is reached is the state.
+type State string
+
+const (
+	Idle        State = "idle"        // waits before it dials again, or for the peer to
+	Connect     State = "connect"     // dials
+	OpenSent    State = "opensent"    // waits for the answer to open
+	OpenConfirm State = "openconfirm" // has accepted an open, and heard nothing since
+	Established State = "established"
+)
+
+// dialling is the care for one configured peer. Speaker.mu guards what is
+// below config.
+type dialling struct {
+	speaker *Speaker
+	config  fsm.PeerConfig
+	cancel  context.CancelCauseFunc
+
+	state    State
+	since    time.Time
+	endpoint string // tried last
+	fault    fault
+}
+
+// configure dials the peers that the table has, and no others.
+func (s *Speaker) configure(ctx context.Context, t *fsm.Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wanted := map[string]fsm.PeerConfig{}
+	for c := range t.Peers() {
+		wanted[c.ID] = c
+	}
+	for id, d := range s.dialling {
+		c, is := wanted[id]
+		switch {
+		case !is:
+			s.removeLocked(d)
+		case !slices.Equal(c.Endpoints, d.config.Endpoints) || c.Secret != d.config.Secret:
+			d.cancel(errChanged)
+			delete(s.dialling, id)
+		}
+	}
+	for id, c := range wanted {
+		if s.dialling[id] == nil {
+			d := &dialling{speaker: s, config: c, state: Idle, since: time.Now()}
+			ctx, cancel := context.WithCancelCause(ctx)
+			d.cancel = cancel
+			s.dialling[id] = d
+			s.wg.Go(func() { d.run(ctx) })
+		}
+	}
+}
+
+// removeLocked ends the session with a peer that is not configured any more,
+// for good. The table has withdrawn what it announced.
+func (s *Speaker) removeLocked(d *dialling) {
+	delete(s.dialling, d.config.ID)
+	for _, n := range s.neighbours {
+		if x := n.session; x != nil && x.config.ID == d.config.ID {
+			x.remote.Close("the peer was removed at site " + s.cfg.Self.Site)
+			x.fail(errRemoved)
+		}
+	}
+	d.cancel(errRemoved)
+}
+
+// run dials whenever there is no session with the peer.
+func (d *dialling) run(ctx context.Context) {
+	pause := backoff{}
+	for ctx.Err() == nil {
+		if d.awaitNoSession(ctx) {
+			pause = backoff{}
+		}
+		stood := d.round(ctx)
+		if stood >= steady {
+			pause = backoff{}
+			continue // it may be back at once
+		}
+		d.enter(Idle, "")
+		select {
+		case <-time.After(pause.next()):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// steady is how long a session has stood that does not count as a failed try.
+const steady = 5 * time.Second
+
+// awaitNoSession waits while the peer has a session that it dialled itself,
+// and tells whether it had one.
+func (d *dialling) awaitNoSession(ctx context.Context) (had bool) {
+	s := d.speaker
+	s.mu.Lock()
+	var n *neighbour
+	if c, ok := s.cfg.Site.Table().Peer(d.config.ID); ok {
+		n = s.neighbours[c.SpeaksFor()]
+	}
+	had = n != nil && n.session != nil
+	s.mu.Unlock()
+	if had {
+		s.await(ctx, n, false, 0)
+	}
+	return had
+}
+
+// round tries each endpoint in turn, until one leads to a session and that
+// session has ended: it says how long that stood.
+func (d *dialling) round(ctx context.Context) (stood time.Duration) {
+	for _, endpoint := range d.config.Endpoints {
+		var err error
+		if stood, err = d.try(ctx, endpoint); stood > 0 || ctx.Err() != nil {
+			return stood
+		}
+		d.failed(endpoint, err)
+		if r, ok := IsRefused(err); ok && r.Kind == Connected {
+			return 0
+		}
+	}
+	return 0
+}
+
+// try opens a session at an endpoint and holds it. Stood is zero when there was
+// none.
+func (d *dialling) try(ctx context.Context, endpoint string) (stood time.Duration, err error) {
+	s := d.speaker
+	x := s.newSession(ctx)
+	x.dialled, x.endpoint, x.config = true, endpoint, d.config
+	if c, ok := s.cfg.Site.Table().Peer(d.config.ID); ok {
+		x.config = c // which says for which site it stands
+	}
+	if err := d.open(x); err != nil {
+		x.fail(err)
+		if x.remote != nil {
+			x.remote.End(err)
+		}
+		return 0, err
+	}
+	began := time.Now()
+	err = x.run()
+	return max(time.Since(began), 1), err
+}
+
+// open takes a session as far as it stands.
+func (d *dialling) open(x *Session) error {
+	s := d.speaker
+	d.enter(Connect, x.endpoint)
+	self := s.introduction(x.config.SpeaksFor())
+	secret := cmp.Or(d.config.Secret, s.cfg.Secret)
+	ctx, cancel := context.WithTimeoutCause(x.ctx, connectTimeout, fmt.Errorf("no connection within %s", connectTimeout))
+	remote, answer, err := s.cfg.Dialer.Dial(ctx, x.endpoint, secret, x, self)
+	cancel()
+	if err != nil {
+		return err
+	}
+	x.remote = remote
+	d.enter(OpenSent, x.endpoint)
+	if err := x.tellFirst(); err != nil {
+		return err
+	}
+	ctx, cancel = context.WithTimeoutCause(x.ctx, openTimeout, fmt.Errorf("open was not answered within %s", openTimeout))
+	defer cancel()
+	hello, err := answer(ctx)
+	if err != nil {
+		return err
+	}
+	if err := x.greet(hello); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.joinLocked(x)
+}
+
+func (d *dialling) enter(state State, endpoint string) {
+	d.speaker.mu.Lock()
+	defer d.speaker.mu.Unlock()
+	if d.state != state {
+		d.since = time.Now()
+		d.speaker.cfg.Log.Debug("peer", "peer", d.config.ID, "state", state, "endpoint", endpoint)
+	}
+	d.state, d.endpoint = state, endpoint
+}
+
+// failed notes why an endpoint led to no session; the same again is not worth
+// a line in the log.
+func (d *dialling) failed(endpoint string, err error) {
+	s := d.speaker
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := fmt.Sprintf("%s: %v", endpoint, err)
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	if d.fault.text != text {
+		s.cfg.Log.Warn("peer cannot be reached", "peer", d.config.ID, "state", Idle, "endpoint", endpoint, "err", err)
+	}
+	d.fault = fault{text, time.Now()}
+}
+
+// backoff is the time between tries: it doubles, with jitter (RFC 4271 §10).
+type backoff struct{ last time.Duration }
+
+func (b *backoff) next() time.Duration {
+	b.last = min(max(2*b.last, backoffFirst), backoffMost)
+	return time.Duration(float64(b.last) * (0.75 + rand.Float64()/4))
+}

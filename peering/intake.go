@@ -1,0 +1,118 @@
+package peering
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/catalyst/orchestrator/fsm"
+)
+
+// intake is where a session is in what the far end announces. The far end's
+// calls touch it one after the other: they run side by side only while they
+// wait for their commit.
+type intake struct {
+	dumping bool
+	from    uint64                      // the position that a dump may go on from
+	dump    map[fsm.LearnedKey]struct{} // what it announced so far, to find out what it did not; nil when nothing was there before
+	spoke   bool                        // of a collector
+}
+
+// begin expects a dump.
+func (in *intake) begin(held fsm.Held) {
+	in.dumping, in.from, in.dump = true, held.Version, nil
+	if held.Routes > 0 {
+		in.dump = make(map[fsm.LearnedKey]struct{}, held.Routes)
+	}
+}
+
+// Update is the far end's update: the answer comes after the commit. What
+// cannot be read as a whole ends the session.
+func (x *Session) Update(ctx context.Context, updates any) (Answer, error) {
+	if err := x.awaitOpen(ctx); err != nil {
+		return Answer{}, err
+	}
+	items, err := readUpdates(updates)
+	if err != nil {
+		x.fail(fmt.Errorf("malformed update: %w", err))
+		return Answer{}, err
+	}
+	answer, err := x.take(ctx, items)
+	if err != nil {
+		x.fail(err)
+		return Answer{}, err
+	}
+	x.speaker.took(x, len(items), answer)
+	return answer, nil
+}
+
+func (x *Session) take(ctx context.Context, items []item) (Answer, error) {
+	if x.collector && !x.intake.spoke {
+		x.intake.spoke = true
+		if err := x.commit(x.ctx, fsm.OpenPeer{Peer: x.peer, Collector: true}); err != nil {
+			return Answer{}, err
+		}
+	}
+	learn, malformed := x.learn(items)
+	for len(learn.Remove) > MaxUpdates { // a dump that leaves very much out
+		part := fsm.Learn{Peer: learn.Peer, Epoch: learn.Epoch, Term: learn.Term, Remove: learn.Remove[:MaxUpdates]}
+		if err := x.commit(x.ctx, part); err != nil {
+			return Answer{}, err
+		}
+		learn.Remove = learn.Remove[MaxUpdates:]
+	}
+	outcome, err := x.settle(ctx, learn)
+	return Answer{Success: true, Error: outcome.Message, Malformed: malformed + outcome.Malformed, Refused: outcome.Refused}, err
+}
+
+// learn makes one command of the items. Of several for one route only the last
+// counts, as a Learn does not keep their order.
+func (x *Session) learn(items []item) (l fsm.Learn, malformed int) {
+	l = fsm.Learn{Peer: x.peer, Epoch: x.hello.Epoch, Term: x.hello.Term}
+	last := make(map[fsm.LearnedKey]int, len(items))
+	for i := range items {
+		last[items[i].key] = i
+	}
+	for i := range items {
+		it := &items[i]
+		l.Version = max(l.Version, it.version)
+		if it.malformed {
+			malformed++
+		}
+		switch {
+		case it.kind == endOfRIB && !it.malformed:
+			x.intake.end(&l, it.since, x.speaker.cfg.Site.Table())
+		case it.key.ID == "" || last[it.key] != i:
+		case it.kind == add && !it.malformed:
+			x.intake.note(it.key)
+			l.Add = append(l.Add, fsm.LearnedRoute{ID: it.key.ID, Service: it.service, Site: it.key.Site, Path: it.path, Version: it.version})
+		default:
+			l.Remove = append(l.Remove, it.key)
+		}
+	}
+	if l.Resumed {
+		x.speaker.resumes(x)
+	}
+	return l, malformed
+}
+
+func (in *intake) note(key fsm.LearnedKey) {
+	if in.dump != nil {
+		in.dump[key] = struct{}{}
+	}
+}
+
+// end ends a dump. After a whole one, what was not announced in it goes; after
+// one that went on from a position, what was not mentioned is confirmed. An
+// endOfRib outside a dump only moves the position.
+func (in *intake) end(l *fsm.Learn, since uint64, t *fsm.Table) {
+	l.EndOfRIB = true
+	l.Resumed = in.dumping && since != 0 && since <= in.from
+	if in.dump != nil && !l.Resumed {
+		for r := range t.Learned(l.Peer) {
+			if _, announced := in.dump[keyOf(r)]; !announced {
+				l.Remove = append(l.Remove, keyOf(r))
+			}
+		}
+	}
+	in.dumping, in.dump = false, nil
+}

@@ -1,0 +1,97 @@
+package peering
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/catalyst/orchestrator/fsm"
+)
+
+// staleAfter is how long what a lost peer announced is taken for fresh: its
+// site may just be electing another leader, and is back in a moment.
+const staleAfter = 5 * time.Second
+
+// keep is graceful restart (RFC 4724 §4.2): what a peer announced stays while
+// it is away, after a moment behind what is fresh, and goes when it has not
+// come back in time.
+func (s *Speaker) keep(ctx context.Context, n *neighbour, collector bool) {
+	began := time.Now()
+	if collector {
+		s.command(ctx, n.site, fsm.Withdraw{Peer: n.site})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.neighbours, n.site)
+		return
+	}
+	for ctx.Err() == nil {
+		restart := s.restartTime(n.site)
+		switch {
+		case s.await(ctx, n, true, min(staleAfter, restart)):
+		case ctx.Err() != nil || !s.command(ctx, n.site, fsm.MarkStale{Peer: n.site}):
+		case s.await(ctx, n, true, s.patience(n.site, began)):
+		case ctx.Err() != nil || !s.command(ctx, n.site, fsm.Withdraw{Peer: n.site}):
+		default:
+			s.await(ctx, n, true, 0)
+		}
+		s.await(ctx, n, false, 0)
+	}
+}
+
+func (s *Speaker) restartTime(site string) time.Duration {
+	c, _ := s.cfg.Site.Table().Configured(site)
+	return cmp.Or(time.Duration(c.RestartTime)*time.Second, DefaultRestartTime)
+}
+
+// patience is what is left of the time that a lost peer has. It goes on from
+// where the last leader was, but a peer is not given up before this one could
+// hear of it.
+func (s *Speaker) patience(site string, began time.Time) time.Duration {
+	restart := s.restartTime(site)
+	since := time.UnixMilli(s.cfg.Site.Table().Held(site).StaleSince)
+	return max(time.Until(since.Add(restart)), time.Until(began.Add(min(restart, rejoinTime))), 1)
+}
+
+// command commits an op about a site that the table may know; false when that
+// failed, as it does when the term is over.
+func (s *Speaker) command(ctx context.Context, site string, op fsm.Op) bool {
+	held := s.cfg.Site.Table().Held(site)
+	if held == (fsm.Held{}) {
+		return true
+	}
+	outcome, err := s.cfg.Site.Commit(ctx, site, op)
+	switch _, gone := op.(fsm.Withdraw); {
+	case err != nil || outcome.Code != "":
+		s.cfg.Log.Warn("what a lost peer announced could not be dealt with", "peer", site, "err", err, "refusal", outcome.Message)
+		return false
+	case held.Routes == 0:
+	case gone:
+		s.cfg.Log.Warn("peer is not back in time: its routes are withdrawn", "peer", site, "routes", held.Routes)
+	default:
+		s.cfg.Log.Warn("peer is away: its routes are stale", "peer", site, "routes", held.Routes)
+	}
+	return true
+}
+
+// await waits until a neighbour has, or has not, a session that stands; false
+// when the time is over first. A time of 0 has no end.
+func (s *Speaker) await(ctx context.Context, n *neighbour, stands bool, within time.Duration) bool {
+	if within != 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, within)
+		defer cancel()
+	}
+	for {
+		s.mu.Lock()
+		reached, changed := (n.session != nil) == stands, n.changed
+		s.mu.Unlock()
+		if reached {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}

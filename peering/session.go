@@ -1,0 +1,241 @@
+package peering
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/catalyst/orchestrator/fsm"
+)
+
+// Session is one conversation with a peer, or with a collector. Its exported
+// methods are what the far end calls; they may block until the session is open.
+type Session struct {
+	speaker  *Speaker
+	config   fsm.PeerConfig // the configured peer that it is with, if there is one
+	dialled  bool
+	endpoint string // dialled
+	remote   Remote
+
+	ctx    context.Context // ends with the session; the cause says why
+	cancel context.CancelCauseFunc
+	since  time.Time
+
+	opened    chan struct{} // closed when what follows is set and the table expects the peer's dump
+	peer      string        // the site that speaks at the far end; of a collector a name of ours
+	collector bool
+	hello     Info
+	hold      time.Duration
+	export    export
+
+	established atomic.Bool               // the far end has answered or called
+	heard       atomic.Int64              // when, in ns since the epoch
+	roundTrip   atomic.Int64              // ns
+	resumed     atomic.Bool               // it went on where an earlier session ended
+	told        atomic.Pointer[fsm.Table] // what the peer was told of, whole
+	routesOut   atomic.Int64              // of told
+	unanswered  chan Await[Answer]        // updates sent, in order
+	intake      intake
+}
+
+func (s *Speaker) newSession(ctx context.Context) *Session {
+	x := &Session{speaker: s, opened: make(chan struct{}), unanswered: make(chan Await[Answer], sendWindow), since: time.Now()}
+	x.ctx, x.cancel = context.WithCancelCause(ctx)
+	x.hear()
+	return x
+}
+
+// greet takes in how the far end introduced itself.
+func (x *Session) greet(hello Info) (err error) {
+	self := x.speaker.cfg.Self
+	if err := hello.mayPeer(self); err != nil {
+		return err
+	}
+	x.hello, x.peer = hello, hello.Site
+	x.export = export{to: hello.Site, learned: x.speaker.cfg.Reflect}
+	x.hold, err = hello.hold(self)
+	return err
+}
+
+// run holds the conversation until it ends, and says why it did.
+func (x *Session) run() error {
+	x.fail(x.converse())
+	cause := context.Cause(x.ctx)
+	x.remote.End(cause)
+	x.speaker.leave(x, cause)
+	return cause
+}
+
+func (x *Session) converse() error {
+	if err := x.open(); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for _, part := range []func() error{x.listen, x.keepAlive, x.takeAnswers, x.tell} {
+		wg.Go(func() {
+			if err := part(); err != nil {
+				x.fail(err)
+			}
+		})
+	}
+	<-x.ctx.Done()
+	return nil
+}
+
+// fail ends the session; the first cause counts.
+func (x *Session) fail(cause error) { x.cancel(cause) }
+
+// Lost tells the session that its connection has ended.
+func (x *Session) Lost(cause error) { x.fail(cause) }
+
+// open makes the table expect the peer's dump.
+func (x *Session) open() error {
+	if !x.collector { // which as a rule says nothing
+		op := fsm.OpenPeer{Peer: x.peer, Epoch: x.hello.Epoch, Term: x.hello.Term, Config: x.config.ID}
+		if err := x.commit(x.ctx, op); err != nil {
+			return err
+		}
+	}
+	x.intake.begin(x.speaker.cfg.Site.Table().Held(x.peer))
+	close(x.opened)
+	if x.dialled { // the answer to open was the sign
+		x.confirm()
+	}
+	return nil
+}
+
+// commit is for commands that must not be refused.
+func (x *Session) commit(ctx context.Context, op fsm.Op) error {
+	_, err := x.settle(ctx, op)
+	return err
+}
+
+func (x *Session) settle(ctx context.Context, op fsm.Op) (fsm.Outcome, error) {
+	outcome, err := x.speaker.cfg.Site.Commit(ctx, x.peer, op)
+	if err == nil && outcome.Code != "" {
+		err = errors.New(outcome.Message)
+	}
+	return outcome, err
+}
+
+// hear notes a sign of life.
+func (x *Session) hear() { x.heard.Store(time.Now().UnixNano()) }
+
+// confirm notes one that shows that the session stands.
+func (x *Session) confirm() {
+	x.hear()
+	if !x.established.Swap(true) {
+		x.speaker.confirmed(x)
+	}
+}
+
+// listen waits until nothing has been heard for the hold time.
+func (x *Session) listen() error {
+	for {
+		silence := time.Since(time.Unix(0, x.heard.Load()))
+		if silence >= x.hold {
+			return errHold
+		}
+		select {
+		case <-time.After(x.hold - silence):
+		case <-x.ctx.Done():
+			return nil
+		}
+	}
+}
+
+// keepAlive shows the far end that this one is there, and finds out how far
+// away it is.
+func (x *Session) keepAlive() error {
+	tick := time.NewTicker(x.hold / keepAlives)
+	defer tick.Stop()
+	for {
+		sent := time.Now()
+		if _, err := x.remote.KeepAlive()(x.ctx); err != nil {
+			return err
+		}
+		x.roundTrip.Store(int64(time.Since(sent)))
+		x.confirm()
+		select {
+		case <-tick.C:
+		case <-x.ctx.Done():
+			return nil
+		}
+	}
+}
+
+// takeAnswers waits for the answers to updates, in order.
+func (x *Session) takeAnswers() error {
+	for {
+		select {
+		case answer := <-x.unanswered:
+			if err := x.takeAnswer(answer); err != nil {
+				return err
+			}
+		case <-x.ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (x *Session) takeAnswer(answer Await[Answer]) error {
+	ctx, cancel := context.WithTimeoutCause(x.ctx, stalling*x.hold, errStalled)
+	defer cancel()
+	a, err := answer(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return err
+	case !a.Success:
+		return fmt.Errorf("the peer refuses an update: %s", a.Error)
+	}
+	x.confirm()
+	if left := a.Refused + a.Malformed; left > 0 {
+		x.speaker.complain(x, fmt.Sprintf("the peer did not take %d routes: %s", left, a.Error))
+	}
+	return nil
+}
+
+// awaitOpen lets the far end's calls wait until they can be taken, and refuses
+// those that come too late.
+func (x *Session) awaitOpen(ctx context.Context) error {
+	select {
+	case <-x.opened:
+	case <-x.ctx.Done():
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := x.over(); err != nil {
+		return err
+	}
+	x.confirm()
+	return nil
+}
+
+func (x *Session) over() error {
+	if x.ctx.Err() == nil {
+		return nil
+	}
+	return fmt.Errorf("the session is over: %w", context.Cause(x.ctx))
+}
+
+// KeepAlive is the far end's keepAlive. It touches a timer and nothing else.
+func (x *Session) KeepAlive() error {
+	x.hear()
+	return x.over()
+}
+
+// Close is the far end's close: it will not be back, and what it announced is
+// withdrawn.
+func (x *Session) Close(ctx context.Context, reason string) error {
+	if err := x.awaitOpen(ctx); err != nil {
+		return nil // over already
+	}
+	defer x.fail(&goodbye{reason})
+	return x.commit(ctx, fsm.Withdraw{Peer: x.peer})
+}
