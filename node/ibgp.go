@@ -11,6 +11,8 @@ import (
 	"github.com/catalyst/orchestrator/transport"
 )
 
+var errPeerGone = errors.New("the peer's connection ended")
+
 // connectionFromIBGPPeer is for the leaders of other sites and for collectors,
 // who may dial any node of this one.
 func (n *Node) connectionFromIBGPPeer(end func(error)) transport.Method {
@@ -99,7 +101,7 @@ func (s *ibgpScope) pass(method string) transport.Method {
 // lost is a follower's word that the peer's connection has ended.
 func (s *ibgpScope) lost(_ context.Context, c *transport.Call) (any, error) {
 	if s.session != nil {
-		s.session.Lost(errors.New("it came through another node of this site"))
+		s.session.Lost(errPeerGone)
 	}
 	return nil, nil
 }
@@ -160,7 +162,7 @@ func (s *ibgpScope) openHere(c *transport.Call, speaker *peering.Speaker, hello 
 		return info, acceptFailure(err)
 	}
 	s.session, s.methods = x, sessionMethods(x)
-	context.AfterFunc(c, func() { x.Lost(errors.New("the peer is gone")) })
+	context.AfterFunc(c, func() { x.Lost(errPeerGone) })
 	return info, nil
 }
 

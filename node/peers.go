@@ -72,12 +72,21 @@ func (d *peerDialer) Dial(ctx context.Context, endpoint, secret string, near *pe
 	s := transport.NewSession(conn, transport.Config{Limits: d.n.limits(), Log: d.n.log})
 	d.wg.Go(func() {
 		_ = s.Run(d.life)
-		near.Lost(s.Err())
+		near.Lost(lostBy(s.Err()))
 	})
 	scope := s.Main().Call("connectionFromIBGPPeer", secret)
 	opened := scope.Call("open", nearEnd(near), self).Pull()
 	answer := func(ctx context.Context) (peering.Info, error) { return transport.Await[peering.Info](ctx, opened) }
 	return &farEnd{to: scope, end: s.Abort}, answer, nil
+}
+
+// lostBy is why a connection ended, without the words that say that it did.
+func lostBy(err error) error {
+	if broken, ok := err.(interface{ Unwrap() []error }); ok {
+		causes := broken.Unwrap()
+		return causes[len(causes)-1]
+	}
+	return err
 }
 
 // nearEnd is what the far end calls of a session.
@@ -151,7 +160,13 @@ func (f *farEnd) Compare(d peering.Digest) peering.Await[peering.Comparison] {
 	}
 }
 
-func (f *farEnd) Close(reason string) { f.to.Call("close", reason).Release() }
+func (f *farEnd) Close(reason string) peering.Await[struct{}] {
+	p := f.to.Call("close", reason).Pull()
+	return func(ctx context.Context) (struct{}, error) {
+		_, err := awaited(ctx, p)
+		return struct{}{}, err
+	}
+}
 
 func (f *farEnd) End(reason error) {
 	f.end(reason)

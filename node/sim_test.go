@@ -31,8 +31,12 @@ type world struct {
 	mu    sync.Mutex
 	hosts map[string]*host   // by node id
 	cut   map[string]bool    // ids that no packet reaches or leaves
-	apart map[[2]string]bool // sites between which no packet passes, in order
+	inner map[string]bool    // ids that no packet of their own site reaches or leaves
+	apart map[[2]string]bool // sites between which no connection is, in order
+	mute  map[[2]string]bool // sites between which connections stand and carry nothing
 	slow  time.Duration      // that a message takes from one site to another
+
+	started []*Node // all that ever ran
 }
 
 // host is a simulated machine: its disk stays when the node on it crashes.
@@ -54,7 +58,8 @@ type host struct {
 }
 
 func newWorld(t *testing.T, seed uint64, ids ...string) *world {
-	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, seed)), hosts: map[string]*host{}, cut: map[string]bool{}, apart: map[[2]string]bool{}}
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, seed)), hosts: map[string]*host{}, cut: map[string]bool{}}
+	w.inner, w.apart, w.mute = map[string]bool{}, map[[2]string]bool{}, map[[2]string]bool{}
 	w.add("sim", ids...)
 	return w
 }
@@ -100,6 +105,7 @@ func (w *world) start(id string, alter func(*Config)) *Node {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.mu.Lock()
+	w.started = append(w.started, n)
 	h.node, h.stop, h.done, h.conns = n, cancel, make(chan error, 1), map[transport.Conn]string{}
 	w.mu.Unlock()
 	go func() { h.done <- n.Run(ctx) }()
@@ -137,24 +143,26 @@ func (w *world) crash(id string) {
 
 // isolate cuts a host off; heal undoes it.
 func (w *world) isolate(id string) {
+	w.alter(func() { w.cut[id] = true })
+}
+
+func (w *world) heal(id string) {
+	w.alter(func() { delete(w.cut, id) })
+}
+
+// alter changes who is linked; connections between those who are not are cut.
+func (w *world) alter(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cut[id] = true
+	change()
 	for _, h := range w.hosts {
 		for c, other := range h.conns {
-			if other == id || h.id == id {
+			if !w.linked(h.id, other) {
 				_ = c.Close(errors.New("link cut"))
 				delete(h.conns, c)
 			}
 		}
 	}
-	w.wire()
-}
-
-func (w *world) heal(id string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.cut, id)
 	w.wire()
 }
 
@@ -179,8 +187,10 @@ func (w *world) linked(a, b string) bool {
 	if a == b {
 		return true
 	}
-	if x, y := w.hosts[a], w.hosts[b]; x != nil && y != nil && w.apart[pair(x.site, y.site)] {
-		return false
+	if x, y := w.hosts[a], w.hosts[b]; x != nil && y != nil {
+		if w.apart[pair(x.site, y.site)] || x.site == y.site && (w.inner[a] || w.inner[b]) {
+			return false
+		}
 	}
 	return !w.cut[a] && !w.cut[b]
 }
@@ -197,8 +207,8 @@ func (w *world) dial(_ context.Context, from, url string) (transport.Conn, error
 			continue
 		}
 		near, far := transport.Pipe()
-		if x := w.hosts[from]; x != nil && x.site != h.site && w.slow > 0 {
-			near, far = slowed(near, w.slow), slowed(far, w.slow)
+		if x := w.hosts[from]; x != nil && x.site != h.site {
+			near, far = &wideConn{near, w, pair(x.site, h.site)}, &wideConn{far, w, pair(x.site, h.site)}
 		}
 		h.conns[far] = from
 		n, ctx := h.node, h.serving

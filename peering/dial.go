@@ -72,7 +72,6 @@ func (s *Speaker) removeLocked(d *dialling) {
 	delete(s.dialling, d.config.ID)
 	for _, n := range s.neighbours {
 		if x := n.session; x != nil && x.config.ID == d.config.ID {
-			x.remote.Close("the peer was removed at site " + s.cfg.Self.Site)
 			x.fail(errRemoved)
 		}
 	}

@@ -31,6 +31,7 @@ const (
 
 	connectTimeout = 5 * time.Second
 	openTimeout    = 10 * time.Second // a peer's site may be electing a leader
+	closeTimeout   = 2 * time.Second
 
 	backoffFirst, backoffMost = time.Second, 30 * time.Second
 	rejoinTime                = backoffMost // what a new leader gives lost peers at least, as they may be backing off
@@ -65,7 +66,7 @@ type Remote interface {
 	// ErrNoCompare is the answer of one that cannot tell.
 	Compare(d Digest) Await[Comparison]
 	// Close says goodbye for good: what was announced shall be withdrawn.
-	Close(reason string)
+	Close(reason string) Await[struct{}]
 	// End ends the connection beneath, with what was sent before on its way.
 	End(reason error)
 }

@@ -64,9 +64,20 @@ func (x *Session) greet(hello Info) (err error) {
 func (x *Session) run() error {
 	x.fail(x.converse())
 	cause := context.Cause(x.ctx)
+	if errors.Is(cause, errRemoved) {
+		x.sayGoodbye()
+	}
 	x.remote.End(cause)
 	x.speaker.leave(x, cause)
 	return cause
+}
+
+// sayGoodbye lets the far end withdraw what it was told. The connection must
+// not end before that has arrived.
+func (x *Session) sayGoodbye() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_, _ = x.remote.Close("the peer was removed at site " + x.speaker.cfg.Self.Site)(ctx)
 }
 
 func (x *Session) converse() error {
@@ -237,5 +248,5 @@ func (x *Session) Close(ctx context.Context, reason string) error {
 		return nil // over already
 	}
 	defer x.fail(&goodbye{reason})
-	return x.commit(ctx, fsm.Withdraw{Peer: x.peer})
+	return x.commit(context.WithoutCancel(ctx), fsm.Withdraw{Peer: x.peer}) // the far end need not wait for it
 }
