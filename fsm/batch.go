@@ -86,7 +86,7 @@ func (c *Command) encode(b []byte) []byte {
 	case MarkStale:
 		return appendMessage(b, commandMarkStale, func(b []byte) []byte { return appendText(b, 1, op.Peer) })
 	case Withdraw:
-		return appendMessage(b, commandWithdraw, func(b []byte) []byte { return appendText(b, 1, op.Peer) })
+		return appendMessage(b, commandWithdraw, op.encode)
 	case PutPeer:
 		return appendMessage(b, commandPutPeer, op.encode)
 	case DeletePeer:
@@ -135,7 +135,7 @@ func decodeOp(s *scanner) (op Op) {
 	case commandMarkStale:
 		op = MarkStale{Peer: decodeText(&inner)}
 	case commandWithdraw:
-		op = Withdraw{Peer: decodeText(&inner)}
+		op = decodeWithdraw(&inner)
 	case commandPutPeer:
 		op = decodePutPeer(&inner)
 	case commandDeletePeer:

@@ -28,6 +28,22 @@ func decodeOpenPeer(s *scanner) (o OpenPeer) {
 	return o
 }
 
+func (w Withdraw) encode(b []byte) []byte {
+	return appendBool(appendText(b, 1, w.Peer), 2, w.Stale)
+}
+
+func decodeWithdraw(s *scanner) (w Withdraw) {
+	for s.next() {
+		switch s.field {
+		case 1:
+			w.Peer = s.text()
+		case 2:
+			w.Stale = s.uint() != 0
+		}
+	}
+	return w
+}
+
 func (l Learn) encode(b []byte) []byte {
 	b = appendText(b, 1, l.Peer)
 	b = appendText(b, 2, l.Epoch)

@@ -29,6 +29,7 @@ func everyOp() []Command {
 		},
 		MarkStale{Peer: "london"},
 		Withdraw{Peer: "london"},
+		Withdraw{Peer: "london", Stale: true},
 		PutPeer{Mode: Update, Peer: PeerConfig{ID: "london", Endpoints: []string{"ws://a", "ws://b"}, Secret: "s", RestartTime: 60, MaxRoutes: 5}},
 		DeletePeer{ID: "london"},
 		HoldBack{ID: "node-3", Held: true},
@@ -99,7 +100,7 @@ func TestABatchThatCannotBeReadSaysWhy(t *testing.T) {
 	}{
 		{nil, "empty"},
 		{[]byte{9}, "format 9, this build reads 1"},
-		{good[:len(good)-1], "decode command 10 of a batch: the data is torn"},
+		{good[:len(good)-1], "decode command 11 of a batch: the data is torn"},
 		{[]byte{batchVersion, 0xff}, "torn"},
 		{many, "more than 65536"},
 		{[]byte{batchVersion, 1 << 3, 5}, "wire type"},

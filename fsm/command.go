@@ -101,8 +101,11 @@ type LearnedKey struct {
 // what is not stale. The EndOfRIB of the next session confirms or sweeps it.
 type MarkStale struct{ Peer string }
 
-// Withdraw drops all that a peer announced.
-type Withdraw struct{ Peer string }
+// Withdraw drops all that a peer announced, or only what is stale.
+type Withdraw struct {
+	Peer  string
+	Stale bool
+}
 
 // PutPeer configures a peer site.
 type PutPeer struct {

@@ -28,14 +28,27 @@ func (t *Table) Changes(since uint64) (iter.Seq[Change], bool) {
 	if since > t.version || since+1 < t.oldest() {
 		return nil, false
 	}
+	return t.changes(since, func(record) bool { return true }), true
+}
+
+// LocalChanges is Changes of this site's own routes alone. It passes by the
+// others at little cost.
+func (t *Table) LocalChanges(since uint64) (iter.Seq[Change], bool) {
+	if _, known := t.Changes(since); !known {
+		return nil, false
+	}
+	return t.changes(since, record.local), true
+}
+
+func (t *Table) changes(since uint64, wanted func(record) bool) iter.Seq[Change] {
 	history := t.history
 	return func(yield func(Change) bool) {
 		for index, c := range history.from(since + 1) {
-			if c.record != "" && !yield(Change{Index: index, Route: t.route(c.record), Deleted: c.deleted}) {
+			if c.record != "" && wanted(c.record) && !yield(Change{Index: index, Route: t.route(c.record), Deleted: c.deleted}) {
 				return
 			}
 		}
-	}, true
+	}
 }
 
 // oldest is the first change that the table still knows.

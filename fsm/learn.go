@@ -173,9 +173,16 @@ func (w Withdraw) apply(e *edit) Outcome {
 	if p == nil {
 		return e.done(strings.Clone(shorten(w.Peer)), false)
 	}
-	before := e.version
-	e.withdrawAll(*p)
-	return e.done(p.id, e.version != before)
+	in := intake{edit: e, peer: new(peer), before: e.version}
+	*in.peer = *p
+	if w.Stale {
+		in.sweep(false)
+		in.peer.held.StaleSince = 0
+		e.putPeer(*in.peer)
+	} else {
+		e.withdrawAll(*p)
+	}
+	return in.outcome()
 }
 
 // withdrawAll drops the peer's routes and its position; a configured peer

@@ -344,3 +344,16 @@ func TestADumpUnderWayMovesNoPosition(t *testing.T) {
 		t.Errorf("held %+v", h)
 	}
 }
+
+func TestWhatAReturnedPeerNeverConfirmedCanBeDropped(t *testing.T) {
+	s := begin(t)
+	s.learns("london", "a", "b", "c")
+	s.does(MarkStale{Peer: "london"})
+	s.learns("london", "b")
+	before := s.table.Version()
+	s.does(Withdraw{Peer: "london", Stale: true})
+	s.wants("told", s.told(before), []string{"-a", "-c"})
+	if h := s.table.Held("london"); h.Routes != 1 || h.Stale != 0 || h.StaleSince != 0 {
+		t.Errorf("held %+v", h)
+	}
+}

@@ -80,7 +80,13 @@ func (m *model) op(now int64, op Op) Outcome {
 			m.held[op.Peer] = h
 		}
 	case Withdraw:
-		m.withdraw(op.Peer)
+		if h, ok := m.held[op.Peer]; ok && op.Stale {
+			m.sweep(op.Peer)
+			h.StaleSince = 0
+			m.hold(op.Peer, h)
+		} else if !op.Stale {
+			m.withdraw(op.Peer)
+		}
 	case PutPeer:
 		return m.putPeer(op)
 	case DeletePeer:
@@ -168,6 +174,14 @@ func (m *model) markAll(now int64, peer string, stale bool) {
 	}
 }
 
+func (m *model) sweep(peer string) {
+	for _, key := range m.of(peer) {
+		if m.routes[key].Stale {
+			m.remove(key)
+		}
+	}
+}
+
 func (m *model) withdraw(peer string) {
 	for _, key := range m.of(peer) {
 		m.remove(key)
@@ -185,8 +199,10 @@ func (m *model) configured(site string) (PeerConfig, bool) {
 			return c, true
 		}
 	}
-	c, ok := m.configs[site]
-	return c, ok && c.Site == ""
+	if c, ok := m.configs[site]; ok && c.Site == "" {
+		return c, true
+	}
+	return PeerConfig{}, false
 }
 
 // hear is the fence.
@@ -272,10 +288,8 @@ func (m *model) learn(now int64, l Learn) (o Outcome) {
 	}
 	if l.EndOfRIB {
 		h.Complete, h.StaleSince = true, 0
-		for _, key := range m.of(l.Peer) {
-			if m.routes[key].Stale && !l.Resumed {
-				m.remove(key)
-			}
+		if !l.Resumed {
+			m.sweep(l.Peer)
 		}
 		m.markAll(now, l.Peer, false)
 	}

@@ -63,7 +63,7 @@ func (c *choices) op() Op {
 	case 15:
 		return MarkStale{Peer: c.peer()}
 	case 16:
-		return Withdraw{Peer: c.peer()}
+		return Withdraw{Peer: c.peer(), Stale: c.of(2) == 0}
 	case 17:
 		return PutPeer{Mode: Mode(c.of(3)), Peer: PeerConfig{ID: c.peer(), Endpoints: []string{pick(c, "ws://peer", "ws://peer", "ws://other")}, MaxRoutes: pick(c, 0, 0, 5), Secret: pick(c, "", "s")}}
 	case 18:

@@ -129,6 +129,9 @@ func (r record) key() string {
 	return u.text()
 }
 
+// local tells whether it is of an own route.
+func (r record) local() bool { return strings.IndexByte(r.key(), 0) < 0 }
+
 func (r record) id() string {
 	id, _, _ := strings.Cut(r.key(), "\x00")
 	return id

@@ -44,6 +44,14 @@ func (n *Node) registry() *prometheus.Registry {
 	gauge("is_leader", "1 while this node leads.", func() float64 { return truth(n.leadership.current.Load() != nil) })
 	gauge("ready", "1 while /ready answers 200.", func() float64 { return truth(n.notReady() == "") })
 	gauge("voters", "Voting members of the site.", func() float64 { return float64(electorate{servers: n.configuration()}.voters()) })
+	counter("peer_updates_in_total", "Items of updates taken in from peer sites and collectors.", &n.peerCounts.UpdatesIn)
+	counter("peer_updates_out_total", "Items of updates sent to peer sites and collectors.", &n.peerCounts.UpdatesOut)
+	counter("peer_resumes_total", "Peer sessions that went on where an earlier one ended.", &n.peerCounts.Resumes)
+	counter("peer_malformed_total", "Items of updates that were taken as withdrawals because they were malformed.", &n.peerCounts.Malformed)
+	counter("peer_refused_total", "Routes of peers that were refused because a limit was reached.", &n.peerCounts.Refused)
+	counter("peer_healed_total", "Times that a digest showed a difference between two sites, which was then sent again.", &n.peerCounts.Healed)
+	counter("peer_transitions_total", "Peer sessions that were established or ended.", &n.peerCounts.Transitions)
+	r.MustRegister(peerCollector{n})
 	if n.stores.bolt != nil {
 		gauge("log_store_writes", "Pages written by the log store.", func() float64 {
 			s := n.stores.bolt()

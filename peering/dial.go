@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/catalyst/orchestrator/fsm"
@@ -35,6 +36,7 @@ type dialling struct {
 	since    time.Time
 	endpoint string // tried last
 	fault    fault
+	logged   map[string]string // the last fault of each endpoint that a line in the log tells of
 }
 
 // configure dials the peers that the table has, and no others.
@@ -57,7 +59,7 @@ func (s *Speaker) configure(ctx context.Context, t *fsm.Table) {
 	}
 	for id, c := range wanted {
 		if s.dialling[id] == nil {
-			d := &dialling{speaker: s, config: c, state: Idle, since: time.Now()}
+			d := &dialling{speaker: s, config: c, state: Idle, since: time.Now(), logged: map[string]string{}}
 			ctx, cancel := context.WithCancelCause(ctx)
 			d.cancel = cancel
 			s.dialling[id] = d
@@ -202,11 +204,15 @@ func (d *dialling) failed(endpoint string, err error) {
 	s := d.speaker
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	text := fmt.Sprintf("%s: %v", endpoint, err)
+	text := err.Error()
+	if !strings.Contains(text, endpoint) {
+		text = endpoint + ": " + text
+	}
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	if d.fault.text != text {
+	if d.logged[endpoint] != text {
+		d.logged[endpoint] = text
 		s.cfg.Log.Warn("peer cannot be reached", "peer", d.config.ID, "state", Idle, "endpoint", endpoint, "err", err)
 	}
 	d.fault = fault{text, time.Now()}

@@ -90,15 +90,17 @@ func (x export) difference(old, t *fsm.Table) iter.Seq[Update] {
 // changed walks the changes since a version. told says what the peer was told
 // of a key, if that is known.
 func (x export) changed(version uint64, t *fsm.Table, told func(fsm.LearnedKey) (*fsm.Route, bool)) (iter.Seq[Update], bool) {
-	changes, known := t.Changes(version)
+	read := (*fsm.Table).LocalChanges
+	if x.learned {
+		read = (*fsm.Table).Changes
+	}
+	changes, known := read(t, version)
 	if !known {
 		return nil, false
 	}
 	latest := map[fsm.LearnedKey]uint64{}
 	for c := range changes {
-		if x.learned || c.Route.Local() {
-			latest[keyOf(c.Route)] = c.Index
-		}
+		latest[keyOf(c.Route)] = c.Index
 	}
 	return func(yield func(Update) bool) {
 		for _, key := range inOrder(latest) {

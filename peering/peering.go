@@ -41,9 +41,10 @@ const (
 const (
 	MaxUpdates    = 8192 // items of one update; more end the session
 	MaxCollectors = 1024
-	sendItems     = 512 // items of an update that this side sends
-	sendWindow    = 8   // updates sent and not yet answered
-	firstItems    = 128 // routes that are told before the peer has said what it holds
+	sendItems     = 512       // items of an update that this side sends
+	sendBytes     = 256 << 10 // about, of such an update
+	sendWindow    = 8         // updates sent and not yet answered
+	firstItems    = 128       // routes that are told before the peer has said what it holds
 )
 
 // Site is the site that a Speaker speaks for.

@@ -52,6 +52,20 @@ func (s *Speaker) patience(site string, began time.Time) time.Duration {
 	return max(time.Until(since.Add(restart)), time.Until(began.Add(min(restart, rejoinTime))), 1)
 }
 
+// giveUpStale removes what a peer that is back has neither confirmed nor
+// withdrawn in the restart time, as one does that sends no endOfRib.
+func (x *Session) giveUpStale() error {
+	select {
+	case <-time.After(x.speaker.restartTime(x.peer)):
+	case <-x.ctx.Done():
+		return nil
+	}
+	if x.speaker.cfg.Site.Table().Held(x.peer).Stale == 0 {
+		return nil
+	}
+	return x.commit(x.ctx, fsm.Withdraw{Peer: x.peer, Stale: true})
+}
+
 // command commits an op about a site that the table may know; false when that
 // failed, as it does when the term is over.
 func (s *Speaker) command(ctx context.Context, site string, op fsm.Op) bool {

@@ -86,7 +86,7 @@ func (x *Session) converse() error {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for _, part := range []func() error{x.listen, x.keepAlive, x.takeAnswers, x.tell} {
+	for _, part := range []func() error{x.listen, x.keepAlive, x.takeAnswers, x.tell, x.giveUpStale} {
 		wg.Go(func() {
 			if err := part(); err != nil {
 				x.fail(err)

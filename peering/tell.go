@@ -148,14 +148,16 @@ func only(u Update) iter.Seq[Update] { return func(yield func(Update) bool) { yi
 // have no answer yet.
 func (x *Session) send(items iter.Seq[Update]) error {
 	var batch []Update
+	bytes := 0
 	for u := range items {
-		if batch = append(batch, u); len(batch) < sendItems {
+		batch = append(batch, u)
+		if bytes += u.size(); len(batch) < sendItems && bytes < sendBytes {
 			continue
 		}
 		if err := x.sendBatch(batch); err != nil {
 			return err
 		}
-		batch = nil
+		batch, bytes = nil, 0
 	}
 	if len(batch) == 0 {
 		return nil

@@ -29,6 +29,23 @@ type Announcement struct {
 	Path    []string    `json:"path"` // sites it crossed, the origin last
 }
 
+// size is about how many bytes the item takes on the wire.
+func (u Update) size() int {
+	const frame = 160
+	if u.Route == nil {
+		return frame
+	}
+	s := u.Route.Service
+	n := frame + 2*len(s.Name) + len(s.Endpoint) + len(s.Region)
+	for key, value := range s.Tags {
+		n += len(key) + len(value) + 6
+	}
+	for _, site := range u.Route.Path {
+		n += len(site) + 3
+	}
+	return n
+}
+
 func (u Update) key() fsm.LearnedKey {
 	if u.Route != nil {
 		return fsm.LearnedKey{ID: u.Route.ID, Site: u.Route.Site}

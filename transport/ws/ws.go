@@ -102,8 +102,12 @@ func (o Options) client(wrap func(net.Conn) net.Conn) (*http.Client, error) {
 	return &client, nil
 }
 
-// explain prefers what the server said to what the library says about it.
+// explain prefers what the server, or the network, said to what the libraries
+// say about it.
 func explain(response *http.Response, err error) error {
+	if op := (*net.OpError)(nil); response == nil && errors.As(err, &op) {
+		return op.Err
+	}
 	if response == nil || response.StatusCode == http.StatusSwitchingProtocols {
 		return err
 	}
