@@ -7,6 +7,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/catalyst/orchestrator/peering"
 	"github.com/catalyst/orchestrator/transport"
 )
@@ -166,9 +168,11 @@ func (s *ibgpScope) openHere(c *transport.Call, speaker *peering.Speaker, hello 
 	return info, nil
 }
 
-// openThere has the leader hold the session. Should this node lose the leader,
-// the peer must look for another; should the peer go, the leader hears of it.
+// openThere has the leader hold the session. Should this node lose that leader,
+// or hear of another, the peer must open another session; should the peer go,
+// the leader hears of it.
 func (s *ibgpScope) openThere(c *transport.Call, leader *transport.Promise, hello *peering.Info) (peering.Info, error) {
+	_, carrier := s.n.raft.LeaderWithID()
 	end := transport.NewFunc(transport.Proc1(func(_ context.Context, reason string) error {
 		s.end(errors.New(reason))
 		return nil
@@ -187,11 +191,34 @@ func (s *ibgpScope) openThere(c *transport.Call, leader *transport.Promise, hell
 	}
 	s.leader = there
 	there.OnBroken(func(error) { s.end(errors.New("this node has lost its leader: open another session")) })
-	context.AfterFunc(c, func() {
+	s.n.wg.Go(func() {
+		if s.n.awaitOtherLeader(c, carrier) {
+			s.end(errors.New("the leader of this site has changed: open another session"))
+		}
+		<-c.Done()
 		there.Call("lost").Release()
 		there.Release()
 	})
 	return info, nil
+}
+
+const leaderWatch = 200 * time.Millisecond
+
+// awaitOtherLeader waits until this node knows of another leader than id; false
+// when ctx ended first. A leader that is frozen keeps its connections.
+func (n *Node) awaitOtherLeader(ctx context.Context, id raft.ServerID) bool {
+	tick := time.NewTicker(leaderWatch)
+	defer tick.Stop()
+	for {
+		if _, now := n.raft.LeaderWithID(); now != "" && now != id {
+			return true
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // linkFailure is about a leader that was lost on the way; nothing has happened.

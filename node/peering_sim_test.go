@@ -146,7 +146,7 @@ func (f *fabric) parted(site, other string) {
 func TestSitesConvergeThroughMishaps(t *testing.T) {
 	seeds, mishaps := 4, 40
 	if testing.Short() {
-		seeds, mishaps = 2, 12
+		seeds, mishaps = 1, 10
 	}
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -74,6 +74,7 @@ func (x *Session) learn(items []item) (l fsm.Learn, malformed int) {
 	}
 	for i := range items {
 		it := &items[i]
+		it.malformed = it.malformed || it.kind == add && !x.crossed(it.path)
 		l.Version = max(l.Version, it.version)
 		if it.malformed {
 			malformed++
@@ -93,6 +94,12 @@ func (x *Session) learn(items []item) (l fsm.Learn, malformed int) {
 		x.speaker.resumes(x)
 	}
 	return l, malformed
+}
+
+// crossed tells whether a path begins where it was heard (as RFC 4271 §6.3 has
+// it of the first AS). A collector is no place.
+func (x *Session) crossed(path []string) bool {
+	return x.collector || len(path) > 0 && path[0] == x.peer
 }
 
 func (in *intake) note(key fsm.LearnedKey) {
