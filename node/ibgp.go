@@ -7,8 +7,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/catalyst/orchestrator/peering"
 	"github.com/catalyst/orchestrator/transport"
 )
@@ -168,67 +166,6 @@ func (s *ibgpScope) openHere(c *transport.Call, speaker *peering.Speaker, hello 
 	return info, nil
 }
 
-// openThere has the leader hold the session. Should this node lose that leader,
-// or hear of another, the peer must open another session; should the peer go,
-// the leader hears of it.
-func (s *ibgpScope) openThere(c *transport.Call, leader *transport.Promise, hello *peering.Info) (peering.Info, error) {
-	_, carrier := s.n.raft.LeaderWithID()
-	end := transport.NewFunc(transport.Proc1(func(_ context.Context, reason string) error {
-		s.end(errors.New(reason))
-		return nil
-	}))
-	scope := leader.Call("peer", s.allowed, end)
-	opened := scope.Call("open", c.Arg(0), hello).Pull()
-	there, err := transport.Await[*transport.Stub](c, scope)
-	if err != nil {
-		opened.Release()
-		return peering.Info{}, linkFailure(err)
-	}
-	info, err := transport.Await[peering.Info](c, opened)
-	if err != nil {
-		there.Release()
-		return info, linkFailure(err)
-	}
-	s.leader = there
-	there.OnBroken(func(error) { s.end(errors.New("this node has lost its leader: open another session")) })
-	s.n.wg.Go(func() {
-		if s.n.awaitOtherLeader(c, carrier) {
-			s.end(errors.New("the leader of this site has changed: open another session"))
-		}
-		<-c.Done()
-		there.Call("lost").Release()
-		there.Release()
-	})
-	return info, nil
-}
-
-const leaderWatch = 200 * time.Millisecond
-
-// awaitOtherLeader waits until this node knows of another leader than id; false
-// when ctx ended first. A leader that is frozen keeps its connections.
-func (n *Node) awaitOtherLeader(ctx context.Context, id raft.ServerID) bool {
-	tick := time.NewTicker(leaderWatch)
-	defer tick.Stop()
-	for {
-		if _, now := n.raft.LeaderWithID(); now != "" && now != id {
-			return true
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
-// linkFailure is about a leader that was lost on the way; nothing has happened.
-func linkFailure(err error) error {
-	if errors.Is(err, transport.ErrBroken) {
-		return failure(leaderChanged, "the leader was lost while the session was being opened: open it again")
-	}
-	return err
-}
-
 func acceptFailure(err error) error {
 	refused, ok := peering.IsRefused(err)
 	switch {
@@ -241,81 +178,4 @@ func acceptFailure(err error) error {
 	default:
 		return failure(unavailable, "%s", refused.Message)
 	}
-}
-
-// peerAtLeader is a follower's way to a scope here. The end of the session
-// reaches the peer's connection, at the follower, through its second argument.
-func (n *Node) peerAtLeader(_ context.Context, c *transport.Call) (any, error) {
-	var allowed []string
-	if err := c.Decode(0, &allowed); err != nil {
-		return nil, err
-	}
-	stub, err := c.Stub(1)
-	if err != nil {
-		return nil, err
-	}
-	if n.leadership.current.Load() == nil {
-		return nil, failure(leaderChanged, "%s does not lead (any more)", n.cfg.ID)
-	}
-	carrier := stub.Dup()
-	s := &ibgpScope{n: n, allowed: allowed, end: func(reason error) { carrier.Call("", reason.Error()).Release() }}
-	return s.target().OnRelease(carrier.Release), nil
-}
-
-// callback is what a peer wants to be told through: an object, or, from
-// programs that do not make one, a record of functions.
-type callback struct {
-	object    *transport.Stub
-	functions map[string]*transport.Stub
-}
-
-func callbackOf(v any) (callback, error) {
-	switch v := v.(type) {
-	case *transport.Stub:
-		return callback{object: v}, nil
-	case map[string]any:
-		functions := map[string]*transport.Stub{}
-		for name, f := range v {
-			if stub, ok := f.(*transport.Stub); ok {
-				functions[name] = stub
-			}
-		}
-		if functions["update"] != nil {
-			return callback{functions: functions}, nil
-		}
-	}
-	return callback{}, typeError("open wants a callback as its first argument: an object with a method update, passed by reference")
-}
-
-// keep returns the callback as it may be kept beyond the call that brought it.
-func (b callback) keep() callback {
-	if b.object != nil {
-		return callback{object: b.object.Dup()}
-	}
-	kept := callback{functions: map[string]*transport.Stub{}}
-	for name, f := range b.functions {
-		kept.functions[name] = f.Dup()
-	}
-	return kept
-}
-
-func (b callback) release() {
-	if b.object != nil {
-		b.object.Release()
-	}
-	for _, f := range b.functions {
-		f.Release()
-	}
-}
-
-// Call calls a method of the object, or the function of that name. A record
-// without it answers as an object without the method would.
-func (b callback) Call(method string, args ...any) *transport.Promise {
-	if b.object != nil {
-		return b.object.Call(method, args...)
-	}
-	if f := b.functions[method]; f != nil {
-		return f.Call("", args...)
-	}
-	return b.functions["update"].Call(method, args...)
 }

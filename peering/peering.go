@@ -141,3 +141,10 @@ const (
 	Connected                     // nothing: there is a session already
 	Crowded                       // come again later
 )
+
+// IsRefused finds the *Refused in an error.
+func IsRefused(err error) (*Refused, bool) {
+	var r *Refused
+	ok := errors.As(err, &r)
+	return r, ok
+}

@@ -3,12 +3,10 @@ package peering
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/catalyst/orchestrator/fsm"
@@ -40,21 +38,6 @@ type neighbour struct {
 type fault struct {
 	text string
 	at   time.Time
-}
-
-// Tally counts what sessions with one peer came to in this term.
-type Tally struct {
-	Resumes   int `json:"resumes"`   // sessions that went on where an earlier one ended
-	Malformed int `json:"malformed"` // items that were taken as withdrawals
-	Refused   int `json:"refused"`   // routes over a bound
-	Healed    int `json:"healed"`    // times that one side did not hold what the other had told, and got it again
-}
-
-// Counts are totals over all peers and terms of a node.
-type Counts struct {
-	UpdatesIn, UpdatesOut               atomic.Uint64 // items
-	Resumes, Malformed, Refused, Healed atomic.Uint64
-	Transitions                         atomic.Uint64 // sessions that came to stand, or ended
 }
 
 func New(cfg Config) *Speaker {
@@ -180,52 +163,6 @@ func (s *Speaker) admitCollectorLocked(x *Session) error {
 	return nil
 }
 
-// joinLocked makes a session the one that stands with its peer, or says which
-// is in its way: that of a younger leader of the peer's site, or, when both
-// sides have dialled, the one that the higher site dialled (RFC 4271 §6.8).
-func (s *Speaker) joinLocked(x *Session) error {
-	if held := s.cfg.Site.Table().Held(x.peer); held.Fences(x.hello.Epoch, x.hello.Term) {
-		return deposed(x, held.Epoch, held.Term)
-	}
-	if s.neighbours[x.peer] == nil && len(s.neighbours) >= fsm.MaxPeers {
-		return &Refused{Crowded, fmt.Sprintf("site %s has %d peers, the most it may: remove one first", s.cfg.Self.Site, fsm.MaxPeers)}
-	}
-	n := s.neighbourLocked(x.peer, false)
-	if old := n.session; old != nil {
-		if !old.yieldsTo(x) {
-			if x.hello.order(old.hello) < 0 {
-				return deposed(x, old.hello.Epoch, old.hello.Term)
-			}
-			return &Refused{Connected, fmt.Sprintf("site %s has a session with site %s already, dialled by %s", s.cfg.Self.Site, x.peer, old.dialledBy())}
-		}
-		old.fail(errReplaced)
-	}
-	s.setLocked(n, x)
-	return nil
-}
-
-func deposed(x *Session, epoch string, term uint64) error {
-	return &Refused{Deposed, fmt.Sprintf("site %s: node %s leads in term %d of epoch %s, which is over: term %d of epoch %s has been seen",
-		x.peer, x.hello.Node, x.hello.Term, x.hello.Epoch, term, epoch)}
-}
-
-func (x *Session) yieldsTo(next *Session) bool {
-	if order := next.hello.order(x.hello); order != 0 {
-		return order > 0
-	}
-	if next.dialled == x.dialled {
-		return true // whoever dialled did so again: the older connection is dead
-	}
-	return next.dialledBy() > x.dialledBy()
-}
-
-func (x *Session) dialledBy() string {
-	if x.dialled {
-		return x.speaker.cfg.Self.Site
-	}
-	return x.peer
-}
-
 func (s *Speaker) setLocked(n *neighbour, x *Session) {
 	n.session, n.since = x, time.Now()
 	close(n.changed)
@@ -268,55 +205,4 @@ func (s *Speaker) confirmed(x *Session) {
 		s.cfg.Log.Info("peer session established", "peer", x.peer, "state", Established, "node", x.hello.Node,
 			"term", x.hello.Term, "dialled_by", x.dialledBy(), "hold", x.hold)
 	}
-}
-
-// tally lets f count something with a session's neighbour.
-func (s *Speaker) tally(x *Session, f func(*neighbour)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n := s.neighbours[x.peer]; n != nil {
-		f(n)
-	}
-}
-
-func (s *Speaker) complain(x *Session, text string) {
-	s.cfg.Log.Warn("peer", "peer", x.peer, "err", text)
-	s.tally(x, func(n *neighbour) { n.fault = fault{text, time.Now()} })
-}
-
-func (s *Speaker) resumes(x *Session) {
-	if x.resumed.Swap(true) {
-		return
-	}
-	s.cfg.Counts.Resumes.Add(1)
-	s.tally(x, func(n *neighbour) { n.Resumes++ })
-}
-
-func (s *Speaker) heals(x *Session) {
-	s.cfg.Counts.Healed.Add(1)
-	s.cfg.Log.Warn("one side did not hold what the other had told; it is told again", "peer", x.peer)
-	s.tally(x, func(n *neighbour) { n.Healed++ })
-}
-
-// took notes what was taken in of an update.
-func (s *Speaker) took(x *Session, items int, a Answer) {
-	s.cfg.Counts.UpdatesIn.Add(uint64(items))
-	if a.Malformed+a.Refused == 0 {
-		return
-	}
-	s.cfg.Counts.Malformed.Add(uint64(a.Malformed))
-	s.cfg.Counts.Refused.Add(uint64(a.Refused))
-	text := a.Error
-	if a.Malformed > 0 {
-		text = fmt.Sprintf("%d malformed items of an update were taken as withdrawals", a.Malformed)
-	}
-	s.tally(x, func(n *neighbour) { n.Malformed += a.Malformed; n.Refused += a.Refused })
-	s.complain(x, text)
-}
-
-// IsRefused finds the *Refused in an error.
-func IsRefused(err error) (*Refused, bool) {
-	var r *Refused
-	ok := errors.As(err, &r)
-	return r, ok
 }
