@@ -9,7 +9,7 @@ BIN     := bin/catalyst
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: ## build bin/catalyst
@@ -39,12 +39,16 @@ check: node transport/interop/node_modules ## format, modules, vet, staticcheck,
 .PHONY: bench
 bench: build cluster-tests/js/node_modules ## the figures of the product: registrations, reads, watch, memory, failover, table
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/catalyst
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./node ./cluster-tests
+	$(GO) test -run '^$$' -bench . -skip Peering -benchtime 1x -timeout 30m ./node ./cluster-tests
 	$(GO) test -run '^$$' -bench . -timeout 30m ./fsm ./transport ./transport/ws
 
 .PHONY: bench-rpc
 bench-rpc: node transport/interop/node_modules ## the figures of the transport beside those of npm's capnweb on Node
 	$(GO) test -run '^$$' -bench RPC -benchtime 1x ./transport/interop
+
+.PHONY: bench-peering
+bench-peering: cluster-tests/js/node_modules ## the figures of peering: full table, latency, failover, a mesh of 20 sites
+	$(GO) test -run '^$$' -bench Peering -benchtime 1x -timeout 15m ./cluster-tests
 
 .PHONY: fuzz
 fuzz: ## fuzz every decoder for a minute each

@@ -30,6 +30,7 @@ const (
 	commandDeletePeer = 17
 	commandHoldBack   = 18
 	commandOpenPeer   = 19
+	commandBindPeer   = 20
 )
 
 // EncodeBatch appends the commands to dst as one log entry. At most MaxBatch
@@ -95,6 +96,8 @@ func (c *Command) encode(b []byte) []byte {
 		return appendMessage(b, commandHoldBack, op.encode)
 	case OpenPeer:
 		return appendMessage(b, commandOpenPeer, op.encode)
+	case BindPeer:
+		return appendMessage(b, commandBindPeer, op.encode)
 	}
 	return b
 }
@@ -119,7 +122,7 @@ func decodeCommand(s *scanner) (c Command) {
 
 // decodeOp is nil for a field that is no operation known here.
 func decodeOp(s *scanner) (op Op) {
-	if s.field < commandFound || s.field > commandOpenPeer {
+	if s.field < commandFound || s.field > commandBindPeer {
 		return nil
 	}
 	inner := s.message()
@@ -144,6 +147,8 @@ func decodeOp(s *scanner) (op Op) {
 		op = decodeHoldBack(&inner)
 	case commandOpenPeer:
 		op = decodeOpenPeer(&inner)
+	case commandBindPeer:
+		op = decodeBindPeer(&inner)
 	}
 	s.absorb(&inner)
 	return op

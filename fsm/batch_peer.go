@@ -6,8 +6,7 @@ func (o OpenPeer) encode(b []byte) []byte {
 	b = appendText(b, 1, o.Peer)
 	b = appendText(b, 2, o.Epoch)
 	b = appendUint(b, 3, o.Term)
-	b = appendBool(b, 4, o.Collector)
-	return appendText(b, 5, o.Config)
+	return appendBool(b, 4, o.Collector)
 }
 
 func decodeOpenPeer(s *scanner) (o OpenPeer) {
@@ -21,11 +20,25 @@ func decodeOpenPeer(s *scanner) (o OpenPeer) {
 			o.Term = s.uint()
 		case 4:
 			o.Collector = s.uint() != 0
-		case 5:
-			o.Config = s.text()
 		}
 	}
 	return o
+}
+
+func (b BindPeer) encode(to []byte) []byte {
+	return appendText(appendText(to, 1, b.ID), 2, b.Peer)
+}
+
+func decodeBindPeer(s *scanner) (b BindPeer) {
+	for s.next() {
+		switch s.field {
+		case 1:
+			b.ID = s.text()
+		case 2:
+			b.Peer = s.text()
+		}
+	}
+	return b
 }
 
 func (w Withdraw) encode(b []byte) []byte {
@@ -161,7 +174,8 @@ func (p PeerConfig) encode(b []byte) []byte {
 	b = appendText(b, 3, p.Secret)
 	b = appendUint(b, 4, uint64(p.RestartTime))
 	b = appendUint(b, 5, uint64(p.MaxRoutes))
-	return appendText(b, 6, p.Site)
+	b = appendText(b, 6, p.Site)
+	return appendUint(b, 7, p.CreatedIndex)
 }
 
 func decodePeerConfig(s *scanner) (p PeerConfig) {
@@ -180,6 +194,8 @@ func decodePeerConfig(s *scanner) (p PeerConfig) {
 			p.MaxRoutes = int(int64(inner.uint()))
 		case 6:
 			p.Site = inner.text()
+		case 7:
+			p.CreatedIndex = inner.uint()
 		}
 	}
 	s.absorb(&inner)

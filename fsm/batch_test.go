@@ -33,7 +33,8 @@ func everyOp() []Command {
 		PutPeer{Mode: Update, Peer: PeerConfig{ID: "london", Endpoints: []string{"ws://a", "ws://b"}, Secret: "s", RestartTime: 60, MaxRoutes: 5}},
 		DeletePeer{ID: "london"},
 		HoldBack{ID: "node-3", Held: true},
-		OpenPeer{Peer: "london", Epoch: "1700000001-b", Term: 7, Collector: true, Config: "london-3000"},
+		OpenPeer{Peer: "london", Epoch: "1700000001-b", Term: 7, Collector: true},
+		BindPeer{ID: "london-3000", Peer: "london"},
 	} {
 		commands = append(commands, Command{RequestID: fmt.Sprint("request-", i), At: 1_700_000_000_000 + int64(i), By: "admin", Op: op})
 	}
@@ -100,7 +101,7 @@ func TestABatchThatCannotBeReadSaysWhy(t *testing.T) {
 	}{
 		{nil, "empty"},
 		{[]byte{9}, "format 9, this build reads 1"},
-		{good[:len(good)-1], "decode command 11 of a batch: the data is torn"},
+		{good[:len(good)-1], "decode command 12 of a batch: the data is torn"},
 		{[]byte{batchVersion, 0xff}, "torn"},
 		{many, "more than 65536"},
 		{[]byte{batchVersion, 1 << 3, 5}, "wire type"},

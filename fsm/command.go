@@ -58,10 +58,13 @@ type OpenPeer struct {
 	Epoch     string
 	Term      uint64
 	Collector bool // what it announces lives as long as its session
+}
 
-	// Config names the configured peer whose endpoint answered: it stands for
-	// this site from then on. Empty when the peer came by itself.
-	Config string
+// BindPeer lets a configured peer stand for the site that answered at its
+// endpoint. Another site there is a conflict from then on.
+type BindPeer struct {
+	ID   string // of the configured peer
+	Peer string // the site
 }
 
 // Learn takes in what a peer announced, in this order: Remove, Add, EndOfRIB.

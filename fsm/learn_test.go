@@ -293,11 +293,14 @@ func TestAPeerStandsForTheSiteThatAnswersAtItsEndpoint(t *testing.T) {
 	}
 	s.does(endpoint("10-0-0-2"))
 	s.does(endpoint("10-0-0-3"))
-	s.refuses(NotFound, OpenPeer{Peer: "london", Config: "10-0-0-4"})
-	s.does(OpenPeer{Peer: "london", Epoch: "e1", Term: 5, Config: "10-0-0-2"})
-	s.does(OpenPeer{Peer: "london", Epoch: "e1", Term: 6, Config: "10-0-0-2"})
-	s.refuses(Conflict, OpenPeer{Peer: "oslo", Config: "10-0-0-2"})
-	s.refuses(Conflict, OpenPeer{Peer: "london", Epoch: "e1", Term: 6, Config: "10-0-0-3"})
+	s.refuses(NotFound, BindPeer{ID: "10-0-0-4", Peer: "london"})
+	s.refuses(Invalid, BindPeer{ID: "10-0-0-2", Peer: "paris"})
+	s.refuses(Invalid, BindPeer{ID: "10-0-0-2", Peer: "no name"})
+	s.does(BindPeer{ID: "10-0-0-2", Peer: "london"})
+	s.does(BindPeer{ID: "10-0-0-2", Peer: "london"})
+	s.refuses(Conflict, BindPeer{ID: "10-0-0-2", Peer: "oslo"})
+	s.refuses(Conflict, BindPeer{ID: "10-0-0-3", Peer: "london"})
+	s.does(OpenPeer{Peer: "london", Epoch: "e1", Term: 6})
 	s.refuses(Conflict, OpenPeer{Peer: "london", Epoch: "e1", Term: 5})
 	if c, ok := s.table.Configured("london"); !ok || c.ID != "10-0-0-2" {
 		t.Errorf("london is configured as %+v, %t", c, ok)
@@ -316,7 +319,7 @@ func TestAPeerStandsForTheSiteThatAnswersAtItsEndpoint(t *testing.T) {
 	s.wants("told", s.told(before), []string{"-a"})
 
 	moved := endpoint("10-0-0-3")
-	s.does(OpenPeer{Peer: "oslo", Config: "10-0-0-3"})
+	s.does(BindPeer{ID: "10-0-0-3", Peer: "oslo"})
 	moved.Peer.Secret = "s"
 	s.does(moved)
 	if c, _ := s.table.Peer("10-0-0-3"); c.Site != "oslo" {

@@ -68,6 +68,8 @@ func (m *model) op(now int64, op Op) Outcome {
 		m.remove(key)
 	case OpenPeer:
 		return m.openPeer(op)
+	case BindPeer:
+		return m.bindPeer(op)
 	case Learn:
 		return m.learn(now, op)
 	case MarkStale:
@@ -227,20 +229,25 @@ func (m *model) openPeer(o OpenPeer) Outcome {
 	if code != "" {
 		return Outcome{Code: code}
 	}
-	if o.Config != "" {
-		c, ok := m.configs[o.Config]
-		other, taken := m.configured(o.Peer)
-		switch {
-		case !ok:
-			return Outcome{Code: NotFound}
-		case c.Site != "" && c.Site != o.Peer, c.Site == "" && taken && other.ID != o.Config:
-			return Outcome{Code: Conflict}
-		}
-		c.Site = o.Peer
-		m.configs[o.Config] = c
-	}
 	h.Complete, h.Collector = false, o.Collector
 	m.hold(o.Peer, h)
+	return Outcome{}
+}
+
+func (m *model) bindPeer(b BindPeer) Outcome {
+	c, ok := m.configs[b.ID]
+	other, taken := m.configured(b.Peer)
+	switch {
+	case !ok:
+		return Outcome{Code: NotFound}
+	case c.Site == b.Peer:
+	case b.Peer == m.site:
+		return Outcome{Code: Invalid}
+	case c.Site != "", taken && other.ID != b.ID:
+		return Outcome{Code: Conflict}
+	}
+	c.Site = b.Peer
+	m.configs[b.ID] = c
 	return Outcome{}
 }
 

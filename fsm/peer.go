@@ -22,9 +22,10 @@ type PeerConfig struct {
 	RestartTime int      `json:"restartTime,omitempty"` // seconds its routes stay while it is away; 0 is the default
 	MaxRoutes   int      `json:"maxRoutes,omitempty"`   // most it may announce; 0 is what the table holds
 
-	// Site is what the peer turned out to be; empty before its first session.
-	// No operator sets it: OpenPeer does.
-	Site string `json:"site,omitempty"`
+	// What no operator sets. Site is what the peer turned out to be, empty
+	// before it has answered; CreatedIndex tells it from an earlier one of its id.
+	Site         string `json:"site,omitempty"`
+	CreatedIndex uint64 `json:"createdIndex,omitempty"`
 }
 
 // SpeaksFor is the site that the peer stands for: until it has said so, the
@@ -150,9 +151,12 @@ func (p PutPeer) apply(e *edit) Outcome {
 		return e.refuse(NotFound, record.id, fmt.Sprintf("peer %s is not configured; create it first", record.id))
 	}
 	own := p.Peer.clone()
-	own.Site = ""
-	if old != nil && slices.Equal(old.Endpoints, own.Endpoints) {
-		own.Site = old.Site // still who answers there
+	own.Site, own.CreatedIndex = "", e.version+1
+	if old != nil {
+		own.CreatedIndex = old.CreatedIndex
+		if slices.Equal(old.Endpoints, own.Endpoints) {
+			own.Site = old.Site // still who answers there
+		}
 	}
 	record.config = &own
 	e.putPeer(record)
@@ -232,41 +236,32 @@ func (o OpenPeer) apply(e *edit) Outcome {
 	if refused != nil {
 		return *refused
 	}
-	if o.Config != "" {
-		if refused := e.bind(o.Config, p.id); refused != nil {
-			return *refused
-		}
-		if p.id == o.Config { // the same record
-			bound, _ := e.peers.get(p.id)
-			p.config = bound.config
-		}
-	}
 	p.held.Complete, p.held.Collector = false, o.Collector
 	e.putPeer(p)
 	return e.done(p.id, false)
 }
 
-// bind lets a configured peer stand for the site that answered at its endpoint.
-func (e *edit) bind(id, site string) *Outcome {
-	refuse := func(code Code, message string) *Outcome {
-		o := e.refuse(code, shorten(id), message)
-		return &o
+func (b BindPeer) apply(e *edit) Outcome {
+	if fault := nameFault("peer", b.Peer); fault != "" {
+		return e.refuse(Invalid, "", fault)
 	}
-	p, ok := e.peers.get(id)
+	p, ok := e.peers.get(b.ID)
 	if !ok || p.config == nil {
-		return refuse(NotFound, fmt.Sprintf("peer %s is not configured", quote(id)))
+		return e.refuse(NotFound, shorten(b.ID), fmt.Sprintf("peer %s is not configured", quote(b.ID)))
 	}
-	if p.config.Site == site {
-		return nil
+	other, taken := e.Configured(b.Peer)
+	switch {
+	case p.config.Site == b.Peer:
+	case b.Peer == e.site:
+		return e.refuse(Invalid, p.id, fmt.Sprintf("peer %s: site %s itself answers at its endpoint; give an endpoint of another site", p.id, e.site))
+	case p.config.Site != "":
+		return e.refuse(Conflict, p.id, fmt.Sprintf("peer %s stands for site %s, and site %s answers at its endpoint; if that is meant, remove the peer and add it again", p.id, p.config.Site, b.Peer))
+	case taken && other.ID != p.id:
+		return e.refuse(Conflict, p.id, fmt.Sprintf("peer %s: site %s, which answers at its endpoint, is configured as peer %s already; add the endpoint there, and remove one of them", p.id, b.Peer, other.ID))
+	default:
+		config := *p.config
+		config.Site = strings.Clone(b.Peer)
+		e.putPeer(peer{id: p.id, config: &config, held: p.held})
 	}
-	if p.config.Site != "" {
-		return refuse(Conflict, fmt.Sprintf("peer %s stands for site %s, and site %s answers at its endpoint; if that is meant, remove the peer and add it again", p.id, p.config.Site, site))
-	}
-	if other, ok := e.Configured(site); ok && other.ID != p.id {
-		return refuse(Conflict, fmt.Sprintf("peer %s: site %s, which answers at its endpoint, is configured as peer %s already; add the endpoint there, and remove one of them", p.id, site, other.ID))
-	}
-	config := *p.config
-	config.Site = strings.Clone(site)
-	e.putPeer(peer{id: p.id, config: &config, held: p.held})
-	return nil
+	return e.done(p.id, false)
 }

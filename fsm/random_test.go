@@ -53,7 +53,7 @@ func (c *choices) command() Command {
 }
 
 func (c *choices) op() Op {
-	switch c.of(21) {
+	switch c.of(22) {
 	case 0, 1, 2, 3, 4, 5, 6:
 		return Put{Mode: Mode(c.of(3)), Service: c.service()}
 	case 7, 8, 9:
@@ -69,7 +69,9 @@ func (c *choices) op() Op {
 	case 18:
 		return DeletePeer{ID: c.peer()}
 	case 19:
-		return OpenPeer{Peer: c.peer(), Epoch: pick(c, "", "e1", "e2"), Term: uint64(c.of(3)), Config: pick(c, "", "london", "rome", "oslo"), Collector: c.of(5) == 0}
+		return OpenPeer{Peer: c.peer(), Epoch: pick(c, "", "e1", "e2"), Term: uint64(c.of(3)), Collector: c.of(5) == 0}
+	case 20:
+		return BindPeer{ID: c.peer(), Peer: c.peer()}
 	}
 	return pick[Op](c, nil, Found{Site: "paris"}, HoldBack{ID: pick(c, "n1", "n2"), Held: c.of(2) == 0})
 }

@@ -176,6 +176,22 @@ func acceptFailure(err error) error {
 	case refused.Kind == peering.Crowded:
 		return failure(overloaded, "%s", refused.Message)
 	default:
-		return failure(unavailable, "%s", refused.Message)
+		f := failure(unavailable, "%s", refused.Message)
+		if refused.Kind == peering.Connected {
+			f.Props["connected"] = refused.Site
+		}
+		return f
 	}
+}
+
+// asRefused reads what acceptFailure wrote, as far as it matters to who dials.
+func asRefused(err error) error {
+	var e *transport.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	if site, ok := e.Props["connected"].(string); ok {
+		return &peering.Refused{Kind: peering.Connected, Message: e.Message, Site: site}
+	}
+	return err
 }

@@ -76,7 +76,10 @@ func (d *peerDialer) Dial(ctx context.Context, endpoint, secret string, near *pe
 	})
 	scope := s.Main().Call("connectionFromIBGPPeer", secret)
 	opened := scope.Call("open", nearEnd(near), self).Pull()
-	answer := func(ctx context.Context) (peering.Info, error) { return transport.Await[peering.Info](ctx, opened) }
+	answer := func(ctx context.Context) (peering.Info, error) {
+		info, err := transport.Await[peering.Info](ctx, opened)
+		return info, asRefused(err)
+	}
 	return &farEnd{to: scope, end: s.Abort}, answer, nil
 }
 

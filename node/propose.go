@@ -113,10 +113,12 @@ func (p *proposer) run(ctx context.Context) {
 // timeout; where nothing follows, a barrier is the next one. What clients
 // register comes in rows more often, and is not worth a second entry each.
 func (p *proposer) hasten(batch []*proposal) {
-	if len(p.slots) > 0 || len(p.queue) > 0 {
+	const waiting = 1 // the slot that run holds while it gathers
+	if len(p.slots) > waiting || len(p.queue) > 0 {
 		return
 	}
-	if _, learned := batch[len(batch)-1].command.Op.(fsm.Learn); learned {
+	_, learned := batch[len(batch)-1].command.Op.(fsm.Learn)
+	if learned && len(p.raft.GetConfiguration().Configuration().Servers) > 1 {
 		p.raft.Barrier(0)
 	}
 }

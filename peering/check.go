@@ -64,12 +64,8 @@ func (x *Session) compare(t *fsm.Table) (same bool, err error) {
 // drain waits until all that was sent has been answered.
 func (x *Session) drain() error {
 	drained := make(chan struct{})
-	mark := func(context.Context) (Answer, error) {
-		close(drained)
-		return Answer{Success: true}, nil
-	}
 	select {
-	case x.unanswered <- mark:
+	case x.unanswered <- pending{mark: drained}:
 	case <-x.ctx.Done():
 		return context.Cause(x.ctx)
 	}
@@ -95,6 +91,6 @@ func (x *Session) Compare(ctx context.Context, d Digest) (Comparison, error) {
 		return Comparison{Same: true}, nil
 	}
 	x.speaker.heals(x)
-	x.intake.begin(h)
+	x.intake.begin(t, x.peer)
 	return Comparison{}, nil
 }

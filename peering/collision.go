@@ -14,24 +14,25 @@ func (s *Speaker) joinLocked(x *Session) error {
 		return deposed(x, held.Epoch, held.Term)
 	}
 	if s.neighbours[x.peer] == nil && len(s.neighbours) >= fsm.MaxPeers {
-		return &Refused{Crowded, fmt.Sprintf("site %s has %d peers, the most it may: remove one first", s.cfg.Self.Site, fsm.MaxPeers)}
+		return &Refused{Kind: Crowded, Message: fmt.Sprintf("site %s has %d peers, the most it may: remove one first", s.cfg.Self.Site, fsm.MaxPeers)}
 	}
-	n := s.neighbourLocked(x.peer, false)
+	n := s.neighbourLocked(x.peer)
 	if old := n.session; old != nil {
 		if !old.yieldsTo(x) {
 			if x.hello.order(old.hello) < 0 {
 				return deposed(x, old.hello.Epoch, old.hello.Term)
 			}
-			return &Refused{Connected, fmt.Sprintf("site %s has a session with site %s already, dialled by %s", s.cfg.Self.Site, x.peer, old.dialledBy())}
+			return &Refused{Kind: Connected, Site: s.cfg.Self.Site, Message: fmt.Sprintf("site %s has a session with site %s already, dialled by %s", s.cfg.Self.Site, x.peer, old.dialledBy())}
 		}
 		old.fail(errReplaced)
+		x.replaced = old
 	}
 	s.setLocked(n, x)
 	return nil
 }
 
 func deposed(x *Session, epoch string, term uint64) error {
-	return &Refused{Deposed, fmt.Sprintf("site %s: node %s leads in term %d of epoch %s, which is over: term %d of epoch %s has been seen",
+	return &Refused{Kind: Deposed, Message: fmt.Sprintf("site %s: node %s leads in term %d of epoch %s, which is over: term %d of epoch %s has been seen",
 		x.peer, x.hello.Node, x.hello.Term, x.hello.Epoch, term, epoch)}
 }
 

@@ -52,6 +52,8 @@ func (s *Speaker) configure(ctx context.Context, t *fsm.Table) {
 		switch {
 		case !is:
 			s.removeLocked(d)
+		case c.CreatedIndex != d.config.CreatedIndex: // removed, and added again
+			s.removeLocked(d)
 		case !slices.Equal(c.Endpoints, d.config.Endpoints) || c.Secret != d.config.Secret:
 			d.cancel(errChanged)
 			delete(s.dialling, id)
@@ -73,7 +75,7 @@ func (s *Speaker) configure(ctx context.Context, t *fsm.Table) {
 func (s *Speaker) removeLocked(d *dialling) {
 	delete(s.dialling, d.config.ID)
 	for _, n := range s.neighbours {
-		if x := n.session; x != nil && x.config.ID == d.config.ID {
+		if x := n.session; x != nil && (x.config.ID == d.config.ID || x.peer == d.config.SpeaksFor()) {
 			x.fail(errRemoved)
 		}
 	}
@@ -87,10 +89,11 @@ func (d *dialling) run(ctx context.Context) {
 		if d.awaitNoSession(ctx) {
 			pause = backoff{}
 		}
-		stood := d.round(ctx)
-		if stood >= steady {
-			pause = backoff{}
+		switch stood := d.round(ctx); {
+		case stood >= steady:
 			continue // it may be back at once
+		case stood > 0:
+			pause = backoff{} // it answers; only not in a tight loop
 		}
 		d.enter(Idle, "")
 		select {
@@ -100,7 +103,8 @@ func (d *dialling) run(ctx context.Context) {
 	}
 }
 
-// steady is how long a session has stood that does not count as a failed try.
+// steady is how long a session has stood after which the next one is tried at
+// once.
 const steady = 5 * time.Second
 
 // awaitNoSession waits while the peer has a session that it dialled itself,
@@ -128,12 +132,29 @@ func (d *dialling) round(ctx context.Context) (stood time.Duration) {
 		if stood, err = d.try(ctx, endpoint); stood > 0 || ctx.Err() != nil {
 			return stood
 		}
+		r, refused := IsRefused(err)
+		if refused && r.Kind == Connected {
+			err = cmp.Or(d.bind(ctx, r.Site), err)
+		}
 		d.failed(endpoint, err)
-		if r, ok := IsRefused(err); ok && r.Kind == Connected {
+		if refused && r.Kind == Connected {
 			return 0
 		}
 	}
 	return 0
+}
+
+// bind notes for which site the configured peer stands.
+func (d *dialling) bind(ctx context.Context, site string) error {
+	c, ok := d.speaker.cfg.Site.Table().Peer(d.config.ID)
+	if !ok || site == "" || c.Site == site {
+		return nil
+	}
+	outcome, err := d.speaker.cfg.Site.Commit(ctx, site, fsm.BindPeer{ID: d.config.ID, Peer: site})
+	if err == nil && outcome.Code != "" {
+		err = errors.New(outcome.Message)
+	}
+	return err
 }
 
 // try opens a session at an endpoint and holds it. Stood is zero when there was
@@ -183,6 +204,10 @@ func (d *dialling) open(x *Session) error {
 	if err := x.greet(hello); err != nil {
 		return err
 	}
+	if err := d.bind(x.ctx, x.peer); err != nil {
+		return err
+	}
+	x.config.Site = x.peer
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.joinLocked(x)

@@ -78,13 +78,14 @@ func (x export) since(version uint64, t *fsm.Table) (iter.Seq[Update], bool) {
 	return x.changed(version, t, func(fsm.LearnedKey) (*fsm.Route, bool) { return nil, false })
 }
 
-// difference yields what leads from one table to a newer one.
-func (x export) difference(old, t *fsm.Table) iter.Seq[Update] {
+// difference yields what leads from one table to a newer one, and tells whether
+// that comes in the order of versions.
+func (x export) difference(old, t *fsm.Table) (updates iter.Seq[Update], inOrder bool) {
 	told := func(key fsm.LearnedKey) (*fsm.Route, bool) { return x.one(old, key), true }
 	if updates, known := x.changed(old.Version(), t, told); known {
-		return updates
+		return updates, true
 	}
-	return x.compare(old, t)
+	return x.compare(old, t), false
 }
 
 // changed walks the changes since a version. told says what the peer was told

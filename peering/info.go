@@ -43,7 +43,7 @@ func (i Info) hold(self Info) (time.Duration, error) {
 		return ours, nil
 	}
 	if theirs < MinHoldTime || i.HoldTime > 3600 {
-		return 0, &Refused{NotAllowed, fmt.Sprintf("holdTime is %v s: use 3 to 3600", i.HoldTime)}
+		return 0, &Refused{Kind: NotAllowed, Message: fmt.Sprintf("holdTime is %v s: use 3 to 3600", i.HoldTime)}
 	}
 	return min(ours, theirs), nil
 }
@@ -52,17 +52,17 @@ func (i Info) hold(self Info) (time.Duration, error) {
 func (i Info) mayPeer(self Info) error {
 	switch {
 	case !fsm.IsName(i.Site):
-		return &Refused{NotAllowed, fmt.Sprintf("site is %.80q: name the site that speaks, with letters, digits, \".\", \"_\" and \"-\"", i.Site)}
+		return &Refused{Kind: NotAllowed, Message: fmt.Sprintf("site is %.80q: name the site that speaks, with letters, digits, \".\", \"_\" and \"-\"", i.Site)}
 	case i.Site == self.Site:
-		return &Refused{NotAllowed, fmt.Sprintf("site %s cannot peer with itself: give each site a name of its own with --site (CATALYST_SITE)", self.Site)}
+		return &Refused{Kind: NotAllowed, Message: fmt.Sprintf("site %s cannot peer with itself: give each site a name of its own with --site (CATALYST_SITE)", self.Site)}
 	case i.AS != self.AS:
-		return &Refused{NotAllowed, fmt.Sprintf("site %s is in autonomous system %d, site %s in %d: iBGP peers share one; set --as (CATALYST_AS) to the same number", i.Site, i.AS, self.Site, self.AS)}
+		return &Refused{Kind: NotAllowed, Message: fmt.Sprintf("site %s is in autonomous system %d, site %s in %d: iBGP peers share one; set --as (CATALYST_AS) to the same number", i.Site, i.AS, self.Site, self.AS)}
 	}
 	if i.Node != "" && !fsm.IsName(i.Node) {
-		return &Refused{NotAllowed, fmt.Sprintf("node is %.80q: use letters, digits, \".\", \"_\" and \"-\"", i.Node)}
+		return &Refused{Kind: NotAllowed, Message: fmt.Sprintf("node is %.80q: use letters, digits, \".\", \"_\" and \"-\"", i.Node)}
 	}
 	if len(i.Domains) > maxDomains || slices.ContainsFunc(i.Domains, func(d string) bool { return !fsm.IsName(d) }) {
-		return &Refused{NotAllowed, fmt.Sprintf("domains: give at most %d host names", maxDomains)}
+		return &Refused{Kind: NotAllowed, Message: fmt.Sprintf("domains: give at most %d host names", maxDomains)}
 	}
 	return nil
 }

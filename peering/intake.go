@@ -11,17 +11,16 @@ import (
 // calls touch it one after the other: they run side by side only while they
 // wait for their commit.
 type intake struct {
-	dumping bool
-	from    uint64                      // the position that a dump may go on from
-	dump    map[fsm.LearnedKey]struct{} // what it announced so far, to find out what it did not; nil when nothing was there before
-	spoke   bool                        // of a collector
+	before    *fsm.Table                  // when the dump under way began; nil outside one
+	confirmed map[fsm.LearnedKey]struct{} // what the dump so far has announced of what was there before
+	spoke     bool                        // of a collector
 }
 
 // begin expects a dump.
-func (in *intake) begin(held fsm.Held) {
-	in.dumping, in.from, in.dump = true, held.Version, nil
-	if held.Routes > 0 {
-		in.dump = make(map[fsm.LearnedKey]struct{}, held.Routes)
+func (in *intake) begin(t *fsm.Table, peer string) {
+	in.before, in.confirmed = t, nil
+	if routes := t.Held(peer).Routes; routes > 0 {
+		in.confirmed = make(map[fsm.LearnedKey]struct{})
 	}
 }
 
@@ -31,6 +30,10 @@ func (x *Session) Update(ctx context.Context, updates any) (Answer, error) {
 	if err := x.awaitOpen(ctx); err != nil {
 		return Answer{}, err
 	}
+	if !x.calls.enter() {
+		return Answer{}, x.over()
+	}
+	defer x.calls.leave()
 	items, err := readUpdates(updates)
 	if err != nil {
 		x.fail(fmt.Errorf("malformed update: %w", err))
@@ -75,16 +78,17 @@ func (x *Session) learn(items []item) (l fsm.Learn, malformed int) {
 	for i := range items {
 		it := &items[i]
 		it.malformed = it.malformed || it.kind == add && !x.crossed(it.path)
-		l.Version = max(l.Version, it.version)
 		if it.malformed {
 			malformed++
+		} else {
+			l.Version = max(l.Version, it.version)
 		}
 		switch {
 		case it.kind == endOfRIB && !it.malformed:
-			x.intake.end(&l, it.since, x.speaker.cfg.Site.Table())
+			x.endOfRIB(&l, it.since)
 		case it.key.ID == "" || last[it.key] != i:
 		case it.kind == add && !it.malformed:
-			x.intake.note(it.key)
+			x.intake.note(it.key, x.peer)
 			l.Add = append(l.Add, fsm.LearnedRoute{ID: it.key.ID, Service: it.service, Site: it.key.Site, Path: it.path, Version: it.version})
 		default:
 			l.Remove = append(l.Remove, it.key)
@@ -102,24 +106,26 @@ func (x *Session) crossed(path []string) bool {
 	return x.collector || len(path) > 0 && path[0] == x.peer
 }
 
-func (in *intake) note(key fsm.LearnedKey) {
-	if in.dump != nil {
-		in.dump[key] = struct{}{}
+func (in *intake) note(key fsm.LearnedKey, peer string) {
+	if in.confirmed != nil && in.before.Path(key.ID, key.Site, peer) != nil {
+		in.confirmed[key] = struct{}{}
 	}
 }
 
-// end ends a dump. After a whole one, what was not announced in it goes; after
-// one that went on from a position, what was not mentioned is confirmed. An
-// endOfRib outside a dump only moves the position.
-func (in *intake) end(l *fsm.Learn, since uint64, t *fsm.Table) {
+// endOfRIB ends a dump. After a whole one, what was not announced in it goes;
+// after one that went on from a position, what was not mentioned is confirmed.
+// Outside a dump it only moves the position.
+func (x *Session) endOfRIB(l *fsm.Learn, since uint64) {
+	in := &x.intake
 	l.EndOfRIB = true
-	l.Resumed = in.dumping && since != 0 && since <= in.from
-	if in.dump != nil && !l.Resumed {
-		for r := range t.Learned(l.Peer) {
-			if _, announced := in.dump[keyOf(r)]; !announced {
+	l.Resumed = in.before != nil && since != 0 && since <= in.before.Held(x.peer).Version
+	if in.confirmed != nil && !l.Resumed {
+		for r := range in.before.Learned(x.peer) {
+			if _, is := in.confirmed[keyOf(r)]; !is {
 				l.Remove = append(l.Remove, keyOf(r))
 			}
 		}
 	}
-	in.dumping, in.dump = false, nil
+	in.before, in.confirmed = nil, nil
+	x.whole.Store(true)
 }

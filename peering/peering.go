@@ -128,6 +128,7 @@ func (g *goodbye) Error() string {
 type Refused struct {
 	Kind    RefusalKind
 	Message string
+	Site    string // of Connected: who refuses
 }
 
 func (r *Refused) Error() string { return r.Message }

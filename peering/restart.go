@@ -15,27 +15,51 @@ const staleAfter = 5 * time.Second
 // keep is graceful restart (RFC 4724 §4.2): what a peer announced stays while
 // it is away, after a moment behind what is fresh, and goes when it has not
 // come back in time.
-func (s *Speaker) keep(ctx context.Context, n *neighbour, collector bool) {
+func (s *Speaker) keep(ctx context.Context, n *neighbour) {
 	began := time.Now()
-	if collector {
-		s.command(ctx, n.site, fsm.Withdraw{Peer: n.site})
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.neighbours, n.site)
-		return
-	}
 	for ctx.Err() == nil {
-		restart := s.restartTime(n.site)
 		switch {
-		case s.await(ctx, n, true, min(staleAfter, restart)):
-		case ctx.Err() != nil || !s.command(ctx, n.site, fsm.MarkStale{Peer: n.site}):
+		case s.await(ctx, n, true, s.grace(n)):
+		case !s.command(ctx, n.site, fsm.MarkStale{Peer: n.site}):
 		case s.await(ctx, n, true, s.patience(n.site, began)):
-		case ctx.Err() != nil || !s.command(ctx, n.site, fsm.Withdraw{Peer: n.site}):
+		case !s.command(ctx, n.site, fsm.Withdraw{Peer: n.site}):
+		case s.forget(n):
+			return
 		default:
 			s.await(ctx, n, true, 0)
 		}
 		s.await(ctx, n, false, 0)
 	}
+}
+
+// withdraw drops what a collector announced that has gone.
+func (s *Speaker) withdraw(ctx context.Context, collector string) {
+	for !s.command(ctx, collector, fsm.Withdraw{Peer: collector}) && ctx.Err() == nil {
+	}
+}
+
+// forget drops a neighbour that nothing is left of, unless it is configured.
+func (s *Speaker) forget(n *neighbour) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, configured := s.cfg.Site.Table().Configured(n.site)
+	if n.session != nil || configured {
+		return false
+	}
+	delete(s.neighbours, n.site)
+	return true
+}
+
+// grace is how long a neighbour without a session may take before its routes
+// go stale. It goes on through sessions that end before they have told
+// everything.
+func (s *Speaker) grace(n *neighbour) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n.lost.IsZero() {
+		return staleAfter
+	}
+	return max(time.Until(n.lost.Add(min(staleAfter, s.restartTime(n.site)))), 1)
 }
 
 func (s *Speaker) restartTime(site string) time.Duration {
@@ -66,9 +90,16 @@ func (x *Session) giveUpStale() error {
 	return x.commit(x.ctx, fsm.Withdraw{Peer: x.peer, Stale: true})
 }
 
-// command commits an op about a site that the table may know; false when that
-// failed, as it does when the term is over.
+// retryAfter is the pause after a command that failed, as they do when the log
+// is away or the term is over.
+const retryAfter = time.Second
+
+// command commits an op about a site that the table may know; false, a moment
+// later, when that failed.
 func (s *Speaker) command(ctx context.Context, site string, op fsm.Op) bool {
+	if ctx.Err() != nil {
+		return false
+	}
 	held := s.cfg.Site.Table().Held(site)
 	if held == (fsm.Held{}) {
 		return true
@@ -77,6 +108,10 @@ func (s *Speaker) command(ctx context.Context, site string, op fsm.Op) bool {
 	switch _, gone := op.(fsm.Withdraw); {
 	case err != nil || outcome.Code != "":
 		s.cfg.Log.Warn("what a lost peer announced could not be dealt with", "peer", site, "err", err, "refusal", outcome.Message)
+		select {
+		case <-time.After(retryAfter):
+		case <-ctx.Done():
+		}
 		return false
 	case held.Routes == 0:
 	case gone:

@@ -35,14 +35,24 @@ type Session struct {
 	heard       atomic.Int64              // when, in ns since the epoch
 	roundTrip   atomic.Int64              // ns
 	resumed     atomic.Bool               // it went on where an earlier session ended
+	whole       atomic.Bool               // the far end has told everything
 	told        atomic.Pointer[fsm.Table] // what the peer was told of, whole
 	routesOut   atomic.Int64              // of told
-	unanswered  chan Await[Answer]        // updates sent, in order
+	unanswered  chan pending              // updates sent, in order
 	intake      intake
+	calls       calls
+	replaced    *Session // whose place it took
+}
+
+// pending is an update that was sent, or the mark that all before have been
+// answered.
+type pending struct {
+	answer Await[Answer]
+	mark   chan struct{}
 }
 
 func (s *Speaker) newSession(ctx context.Context) *Session {
-	x := &Session{speaker: s, opened: make(chan struct{}), unanswered: make(chan Await[Answer], sendWindow), since: time.Now()}
+	x := &Session{speaker: s, opened: make(chan struct{}), unanswered: make(chan pending, sendWindow), since: time.Now(), calls: calls{idle: make(chan struct{})}}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	x.hear()
 	return x
@@ -68,6 +78,7 @@ func (x *Session) run() error {
 		x.sayGoodbye()
 	}
 	x.remote.End(cause)
+	x.calls.end()
 	x.speaker.leave(x, cause)
 	return cause
 }
@@ -105,13 +116,21 @@ func (x *Session) Lost(cause error) { x.fail(cause) }
 
 // open makes the table expect the peer's dump.
 func (x *Session) open() error {
-	if !x.collector { // which as a rule says nothing
-		op := fsm.OpenPeer{Peer: x.peer, Epoch: x.hello.Epoch, Term: x.hello.Term, Config: x.config.ID}
-		if err := x.commit(x.ctx, op); err != nil {
+	if x.replaced != nil {
+		x.replaced.calls.end()
+		x.replaced = nil
+	}
+	if x.config.ID != "" && x.config.Site != x.peer {
+		if err := x.commit(x.ctx, fsm.BindPeer{ID: x.config.ID, Peer: x.peer}); err != nil {
 			return err
 		}
 	}
-	x.intake.begin(x.speaker.cfg.Site.Table().Held(x.peer))
+	if !x.collector { // which as a rule says nothing
+		if err := x.commit(x.ctx, fsm.OpenPeer{Peer: x.peer, Epoch: x.hello.Epoch, Term: x.hello.Term}); err != nil {
+			return err
+		}
+	}
+	x.intake.begin(x.speaker.cfg.Site.Table(), x.peer)
 	close(x.opened)
 	if x.dialled { // the answer to open was the sign
 		x.confirm()
@@ -183,8 +202,10 @@ func (x *Session) keepAlive() error {
 func (x *Session) takeAnswers() error {
 	for {
 		select {
-		case answer := <-x.unanswered:
-			if err := x.takeAnswer(answer); err != nil {
+		case next := <-x.unanswered:
+			if next.mark != nil {
+				close(next.mark)
+			} else if err := x.takeAnswer(next.answer); err != nil {
 				return err
 			}
 		case <-x.ctx.Done():
@@ -244,9 +265,10 @@ func (x *Session) KeepAlive() error {
 // Close is the far end's close: it will not be back, and what it announced is
 // withdrawn.
 func (x *Session) Close(ctx context.Context, reason string) error {
-	if err := x.awaitOpen(ctx); err != nil {
+	if x.awaitOpen(ctx) != nil || !x.calls.enter() {
 		return nil // over already
 	}
+	defer x.calls.leave()
 	defer x.fail(&goodbye{reason})
 	return x.commit(context.WithoutCancel(ctx), fsm.Withdraw{Peer: x.peer}) // the far end need not wait for it
 }

@@ -31,6 +31,7 @@ type neighbour struct {
 	changed chan struct{} // closed when session changes, and replaced
 	fault   fault
 	since   time.Time // of what session is
+	lost    time.Time // when the last session ended that had told everything; zero before
 	Tally
 }
 
@@ -61,7 +62,11 @@ func (s *Speaker) Run(ctx context.Context) {
 	s.mu.Lock()
 	s.ctx = ctx
 	for site, held := range s.cfg.Site.Table().Holding() {
-		s.neighbourLocked(site, held.Collector)
+		if held.Collector {
+			s.wg.Go(func() { s.withdraw(ctx, site) })
+		} else {
+			s.neighbourLocked(site).lost = time.Now()
+		}
 	}
 	s.mu.Unlock()
 	defer s.wg.Wait()
@@ -92,12 +97,12 @@ func (s *Speaker) awaitPeers(ctx context.Context, t *fsm.Table) bool {
 
 // neighbourLocked returns what is known of a site. Someone keeps an eye on it
 // from the first time on.
-func (s *Speaker) neighbourLocked(site string, collector bool) *neighbour {
+func (s *Speaker) neighbourLocked(site string) *neighbour {
 	n := s.neighbours[site]
 	if n == nil {
 		n = &neighbour{site: site, changed: make(chan struct{}), since: time.Now()}
 		s.neighbours[site] = n
-		s.wg.Go(func() { s.keep(s.ctx, n, collector) })
+		s.wg.Go(func() { s.keep(s.ctx, n) })
 	}
 	return n
 }
@@ -133,7 +138,7 @@ func (s *Speaker) admitLocked(x *Session, hello *Info, allowed []string) error {
 	c, configured := s.cfg.Site.Table().Configured(x.peer)
 	if len(allowed) > 0 && !(configured && slices.Contains(allowed, c.ID)) {
 		if c, configured = s.unbound(allowed); !configured {
-			return &Refused{NotAllowed, fmt.Sprintf("site %s shows the secret of another peer: give each peer its own, or let it show this site's --peering-secret", x.peer)}
+			return &Refused{Kind: NotAllowed, Message: fmt.Sprintf("site %s shows the secret of another peer: give each peer its own, or let it show this site's --peering-secret", x.peer)}
 		}
 	}
 	if configured {
@@ -154,10 +159,10 @@ func (s *Speaker) unbound(ids []string) (fsm.PeerConfig, bool) {
 
 func (s *Speaker) admitCollectorLocked(x *Session) error {
 	if len(s.collectors) >= MaxCollectors {
-		return &Refused{Crowded, fmt.Sprintf("site %s serves %d collectors, the most it may: come again later", s.cfg.Self.Site, MaxCollectors)}
+		return &Refused{Kind: Crowded, Message: fmt.Sprintf("site %s serves %d collectors, the most it may: come again later", s.cfg.Self.Site, MaxCollectors)}
 	}
 	x.collector, x.peer = true, "collector-"+rand.Text()[:8]
-	x.export = export{learned: true}
+	x.export = export{to: x.peer, learned: true}
 	x.hold = time.Duration(s.cfg.Self.HoldTime * float64(time.Second))
 	s.collectors[x] = struct{}{}
 	return nil
@@ -177,7 +182,7 @@ func (s *Speaker) leave(x *Session, cause error) {
 		delete(s.collectors, x)
 		s.cfg.Log.Debug("a collector has gone", "why", cause)
 		if x.intake.spoke {
-			s.neighbourLocked(x.peer, true) // withdraws what it announced
+			s.wg.Go(func() { s.withdraw(s.ctx, x.peer) })
 		}
 		return
 	}
@@ -186,6 +191,9 @@ func (s *Speaker) leave(x *Session, cause error) {
 		return
 	}
 	n.fault = fault{cause.Error(), time.Now()}
+	if x.whole.Load() || n.lost.IsZero() {
+		n.lost = time.Now()
+	}
 	s.setLocked(n, nil)
 	s.cfg.Counts.Transitions.Add(1)
 	s.cfg.Log.Warn("peer session ended", "peer", x.peer, "state", Idle, "held", s.cfg.Site.Table().Held(x.peer).Routes, "why", cause)

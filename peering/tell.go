@@ -60,6 +60,12 @@ func (x *Session) tellFirst() error {
 	if x.speaker.cfg.Reflect || t.NumLocal() > firstItems {
 		return nil
 	}
+	bytes := 0
+	for r := range t.Locals() {
+		if bytes += announce(t, r, 0).size(); bytes > sendBytes {
+			return nil
+		}
+	}
 	return x.refresh(t)
 }
 
@@ -121,11 +127,13 @@ func (x *Session) newer(t *fsm.Table, due time.Time) (*fsm.Table, error) {
 	return x.speaker.cfg.Site.Await(ctx, t.Version())
 }
 
+// tellDifference tells whether what it sent moved the peer's position.
 func (x *Session) tellDifference(old, t *fsm.Table) (sent bool, err error) {
 	routes := x.routesOut.Load()
+	updates, inOrder := x.export.difference(old, t)
 	err = x.send(func(yield func(Update) bool) {
-		for u := range x.export.difference(old, t) {
-			sent = true
+		for u := range updates {
+			sent = inOrder
 			switch {
 			case u.Type == remove:
 				routes--
@@ -168,7 +176,7 @@ func (x *Session) send(items iter.Seq[Update]) error {
 func (x *Session) sendBatch(batch []Update) error {
 	x.speaker.cfg.Counts.UpdatesOut.Add(uint64(len(batch)))
 	select {
-	case x.unanswered <- x.remote.Update(batch):
+	case x.unanswered <- pending{answer: x.remote.Update(batch)}:
 		return nil
 	case <-x.ctx.Done():
 		return context.Cause(x.ctx)

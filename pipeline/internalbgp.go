@@ -11,7 +11,7 @@ import (
 // table. The data of an internalBGP action is the command that a session made
 // of what its peer said:
 //
-//	open          fsm.OpenPeer
+//	open          fsm.OpenPeer; fsm.BindPeer where a configured peer has answered
 //	updateRoutes  fsm.Learn
 //	close         fsm.MarkStale when the session was lost, fsm.Withdraw when it was ended for good
 type InternalBGPPlugin struct{}
@@ -38,6 +38,8 @@ const internalBGP = "internalBGP"
 func sessionVerb(op any) (verb, site string) {
 	switch op := op.(type) {
 	case fsm.OpenPeer:
+		return "open", op.Peer
+	case fsm.BindPeer:
 		return "open", op.Peer
 	case fsm.Learn:
 		return "updateRoutes", op.Peer

@@ -98,7 +98,7 @@ func TestPeerIsConfiguredAndRemoved(t *testing.T) {
 		return act(t, plugins(), s, ann, fromJSON(t, `{"resource":"peer","action":"`+action+`","data":`+data+`}`))
 	}
 	r := peer("create", `{"id":"rome","endpoints":["ws://rome:3000/rpc"],"secret":"s","restartTime":60,"maxRoutes":1000}`)
-	want := fsm.PeerConfig{ID: "rome", Endpoints: []string{"ws://rome:3000/rpc"}, Secret: "s", RestartTime: 60, MaxRoutes: 1000}
+	want := fsm.PeerConfig{ID: "rome", Endpoints: []string{"ws://rome:3000/rpc"}, Secret: "s", RestartTime: 60, MaxRoutes: 1000, CreatedIndex: r.Index}
 	if got, _ := s.Table().Peer("rome"); !r.Success || fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%+v; the peer is %+v, want %+v", r, got, want)
 	}
