@@ -17,6 +17,7 @@ func (s *Speaker) joinLocked(x *Session) error {
 		return &Refused{Kind: Crowded, Message: fmt.Sprintf("site %s has %d peers, the most it may: remove one first", s.cfg.Self.Site, fsm.MaxPeers)}
 	}
 	n := s.neighbourLocked(x.peer)
+	x.neighbour = n
 	if old := n.session; old != nil {
 		if !old.yieldsTo(x) {
 			if x.hello.order(old.hello) < 0 {
@@ -26,6 +27,7 @@ func (s *Speaker) joinLocked(x *Session) error {
 		}
 		old.fail(errReplaced)
 		x.replaced = old
+		n.lostLocked(old)
 	}
 	s.setLocked(n, x)
 	return nil

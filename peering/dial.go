@@ -59,6 +59,7 @@ func (s *Speaker) configure(ctx context.Context, t *fsm.Table) {
 			delete(s.dialling, id)
 		}
 	}
+	s.dismissLocked()
 	for id, c := range wanted {
 		if s.dialling[id] == nil {
 			d := &dialling{speaker: s, config: c, state: Idle, since: time.Now(), logged: map[string]string{}}
@@ -75,11 +76,23 @@ func (s *Speaker) configure(ctx context.Context, t *fsm.Table) {
 func (s *Speaker) removeLocked(d *dialling) {
 	delete(s.dialling, d.config.ID)
 	for _, n := range s.neighbours {
-		if x := n.session; x != nil && (x.config.ID == d.config.ID || x.peer == d.config.SpeaksFor()) {
+		if x := n.session; x != nil && x.config.ID == d.config.ID {
 			x.fail(errRemoved)
 		}
 	}
 	d.cancel(errRemoved)
+}
+
+// dismissLocked ends, for good, the sessions whose peers' routes the table has
+// dropped: with a peer goes what it announced, also where the session began
+// before it was configured.
+func (s *Speaker) dismissLocked() {
+	for site, n := range s.neighbours {
+		// In this order: a table from before the whole would look the same.
+		if x := n.session; x != nil && x.whole.Load() && !s.cfg.Site.Table().Held(site).Complete {
+			x.fail(errRemoved)
+		}
+	}
 }
 
 // run dials whenever there is no session with the peer.
@@ -226,16 +239,16 @@ func (d *dialling) enter(state State, endpoint string) {
 // failed notes why an endpoint led to no session; the same again is not worth
 // a line in the log.
 func (d *dialling) failed(endpoint string, err error) {
-	s := d.speaker
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if errors.Is(err, context.Canceled) {
+		return
+	}
 	text := err.Error()
 	if !strings.Contains(text, endpoint) {
 		text = endpoint + ": " + text
 	}
-	if errors.Is(err, context.Canceled) {
-		return
-	}
+	s := d.speaker
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if d.logged[endpoint] != text {
 		d.logged[endpoint] = text
 		s.cfg.Log.Warn("peer cannot be reached", "peer", d.config.ID, "state", Idle, "endpoint", endpoint, "err", err)

@@ -64,6 +64,9 @@ func (x *Session) take(ctx context.Context, items []item) (Answer, error) {
 		learn.Remove = learn.Remove[MaxUpdates:]
 	}
 	outcome, err := x.settle(ctx, learn)
+	if err == nil && learn.EndOfRIB {
+		x.whole.Store(true)
+	}
 	return Answer{Success: true, Error: outcome.Message, Malformed: malformed + outcome.Malformed, Refused: outcome.Refused}, err
 }
 
@@ -127,5 +130,4 @@ func (x *Session) endOfRIB(l *fsm.Learn, since uint64) {
 		}
 	}
 	in.before, in.confirmed = nil, nil
-	x.whole.Store(true)
 }

@@ -20,9 +20,9 @@ func (s *Speaker) keep(ctx context.Context, n *neighbour) {
 	for ctx.Err() == nil {
 		switch {
 		case s.await(ctx, n, true, s.grace(n)):
-		case !s.command(ctx, n.site, fsm.MarkStale{Peer: n.site}):
+		case !s.without(ctx, n, fsm.MarkStale{Peer: n.site}):
 		case s.await(ctx, n, true, s.patience(n.site, began)):
-		case !s.command(ctx, n.site, fsm.Withdraw{Peer: n.site}):
+		case !s.without(ctx, n, fsm.Withdraw{Peer: n.site}):
 		case s.forget(n):
 			return
 		default:
@@ -30,6 +30,21 @@ func (s *Speaker) keep(ctx context.Context, n *neighbour) {
 		}
 		s.await(ctx, n, false, 0)
 	}
+}
+
+// without commits an op about a neighbour that has no session. One that comes
+// meanwhile waits: what is marked after its dump would stay marked.
+func (s *Speaker) without(ctx context.Context, n *neighbour, op fsm.Op) bool {
+	select {
+	case n.commits <- struct{}{}:
+		defer func() { <-n.commits }()
+	case <-ctx.Done():
+		return false
+	}
+	s.mu.Lock()
+	came := n.session != nil
+	s.mu.Unlock()
+	return !came && s.command(ctx, n.site, op)
 }
 
 // withdraw drops what a collector announced that has gone.

@@ -41,7 +41,8 @@ type Session struct {
 	unanswered  chan pending              // updates sent, in order
 	intake      intake
 	calls       calls
-	replaced    *Session // whose place it took
+	neighbour   *neighbour // nil of a collector
+	replaced    *Session   // whose place it took
 }
 
 // pending is an update that was sent, or the mark that all before have been
@@ -120,13 +121,8 @@ func (x *Session) open() error {
 		x.replaced.calls.end()
 		x.replaced = nil
 	}
-	if x.config.ID != "" && x.config.Site != x.peer {
-		if err := x.commit(x.ctx, fsm.BindPeer{ID: x.config.ID, Peer: x.peer}); err != nil {
-			return err
-		}
-	}
 	if !x.collector { // which as a rule says nothing
-		if err := x.commit(x.ctx, fsm.OpenPeer{Peer: x.peer, Epoch: x.hello.Epoch, Term: x.hello.Term}); err != nil {
+		if err := x.openPeer(); err != nil {
 			return err
 		}
 	}
@@ -136,6 +132,21 @@ func (x *Session) open() error {
 		x.confirm()
 	}
 	return nil
+}
+
+func (x *Session) openPeer() error {
+	select {
+	case x.neighbour.commits <- struct{}{}:
+		defer func() { <-x.neighbour.commits }()
+	case <-x.ctx.Done():
+		return context.Cause(x.ctx)
+	}
+	if x.config.ID != "" && x.config.Site != x.peer {
+		if err := x.commit(x.ctx, fsm.BindPeer{ID: x.config.ID, Peer: x.peer}); err != nil {
+			return err
+		}
+	}
+	return x.commit(x.ctx, fsm.OpenPeer{Peer: x.peer, Epoch: x.hello.Epoch, Term: x.hello.Term})
 }
 
 // commit is for commands that must not be refused.

@@ -33,6 +33,10 @@ type neighbour struct {
 	since   time.Time // of what session is
 	lost    time.Time // when the last session ended that had told everything; zero before
 	Tally
+
+	// commits holds a token while a session opens in the table, or what was
+	// learned is dealt with because there is none: never both.
+	commits chan struct{}
 }
 
 // fault is what went wrong last.
@@ -100,7 +104,7 @@ func (s *Speaker) awaitPeers(ctx context.Context, t *fsm.Table) bool {
 func (s *Speaker) neighbourLocked(site string) *neighbour {
 	n := s.neighbours[site]
 	if n == nil {
-		n = &neighbour{site: site, changed: make(chan struct{}), since: time.Now()}
+		n = &neighbour{site: site, changed: make(chan struct{}), since: time.Now(), commits: make(chan struct{}, 1)}
 		s.neighbours[site] = n
 		s.wg.Go(func() { s.keep(s.ctx, n) })
 	}
@@ -108,7 +112,7 @@ func (s *Speaker) neighbourLocked(site string) *neighbour {
 }
 
 // Accept takes a peer's open: the far end is its callback, and hello is nil for
-// a collector. Only lists the configured peers whose secret was shown; with
+// a collector. Allowed lists the configured peers whose secret was shown; with
 // none the site's own was, which every peer may know. The session has begun
 // when Accept returns; what the peer is told comes by itself. An error is
 // ErrNotSpeaking or a *Refused.
@@ -168,6 +172,14 @@ func (s *Speaker) admitCollectorLocked(x *Session) error {
 	return nil
 }
 
+// lostLocked notes when a session ended. One that had not told everything gives
+// its peer no new grace.
+func (n *neighbour) lostLocked(x *Session) {
+	if x.whole.Load() || n.lost.IsZero() {
+		n.lost = time.Now()
+	}
+}
+
 func (s *Speaker) setLocked(n *neighbour, x *Session) {
 	n.session, n.since = x, time.Now()
 	close(n.changed)
@@ -191,9 +203,7 @@ func (s *Speaker) leave(x *Session, cause error) {
 		return
 	}
 	n.fault = fault{cause.Error(), time.Now()}
-	if x.whole.Load() || n.lost.IsZero() {
-		n.lost = time.Now()
-	}
+	n.lostLocked(x)
 	s.setLocked(n, nil)
 	s.cfg.Counts.Transitions.Add(1)
 	s.cfg.Log.Warn("peer session ended", "peer", x.peer, "state", Idle, "held", s.cfg.Site.Table().Held(x.peer).Routes, "why", cause)
