@@ -24,7 +24,7 @@ gateway: cluster-tests/js/node_modules ## start a GraphQL gateway and two sample
 	node cluster-tests/js/try.mjs
 
 .PHONY: test
-test: node cluster-tests/js/node_modules transport/interop/node_modules ## all tests at full length, the black-box ones with real processes included
+test: ip node cluster-tests/js/node_modules transport/interop/node_modules ## all tests at full length, the black-box ones with real processes included
 	$(GO) test -shuffle=on $$($(GO) list ./... | grep -v /cluster-tests)
 	$(GO) test -count=1 -timeout 20m ./cluster-tests/...
 
@@ -68,6 +68,10 @@ clean: ## remove what building and testing made
 .PHONY: node
 node:
 	@command -v node >/dev/null && command -v npm >/dev/null || { apt-get update && apt-get install -y nodejs npm; }
+
+.PHONY: ip
+ip:
+	@command -v ip >/dev/null || { apt-get update && apt-get install -y iproute2; }
 
 %/node_modules: %/package-lock.json | node
 	cd $* && npm ci --no-audit --no-fund --loglevel=error

@@ -41,6 +41,7 @@ type (
 		Service       dataChannel `json:"service"`
 		Site          string      `json:"site"`
 		Source        string      `json:"source"`
+		Peer          string      `json:"peer"`
 		Path          []string    `json:"path"`
 		Best          bool        `json:"best"`
 		Stale         bool        `json:"stale"`
@@ -60,6 +61,36 @@ type (
 		Route  *route  `json:"route"`
 		Routes []route `json:"routes"`
 	}
+	// peerSite is the contract's Peer.
+	peerSite struct {
+		ID, Site, State, Node, Endpoint, LastError           string
+		Configured, Dialled                                  bool
+		Endpoints                                            []string
+		RoutesIn, RoutesOut, Stale, Resumes, Malformed, Term int
+		Healed                                               int     // times that one side had to be told again
+		HoldTime                                             float64 // seconds
+		RestartTime                                          float64 // seconds
+	}
+	peerSites struct{ Peers, Collectors []peerSite }
+	// peerInfo is how the two sides of a session introduce themselves.
+	peerInfo struct {
+		Site    string   `json:"site"`
+		AS      int      `json:"as"`
+		Node    string   `json:"node"`
+		Domains []string `json:"domains"`
+		Term    int      `json:"term,omitempty"`
+		Epoch   string   `json:"epoch,omitempty"`
+
+		HoldTime float64 `json:"holdTime,omitempty"` // seconds
+		Resume   any     `json:"resume,omitempty"`
+	}
+	// announced is the route of an update.
+	announced struct {
+		ID      string      `json:"id"`
+		Service dataChannel `json:"service"`
+		Site    string      `json:"site"`
+		Path    []string    `json:"path"`
+	}
 	member struct {
 		ID, Role, State, RPC, Raft, Gossip, Version string
 	}
@@ -68,6 +99,7 @@ type (
 		Term, Index              uint64
 		Voters, Tolerates        int
 		Gateway                  *gatewayStatus
+		Peers                    struct{ Established, Configured int }
 		Routes                   struct{ Local, Learned int }
 		Epoch, Version           string
 	}

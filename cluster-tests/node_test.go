@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ type node struct {
 	dir   string
 	flags []string // given at every start
 	env   []string
+	under []string // the command that runs it, if not the test itself does
 	log   *os.File
 	at    addresses // of the last start
 	*process
@@ -66,8 +68,9 @@ func (n *node) begin(t testing.TB, at addresses, flags ...string) {
 	if err := os.MkdirAll(n.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"node", "--id", n.id, "--data-dir", n.dir, "--rpc-addr", at.RPC, "--raft-addr", at.Raft, "--gossip-addr", at.Gossip}
-	cmd := exec.Command(programs.catalyst, append(append(args, n.flags...), flags...)...)
+	args := []string{"--id", n.id, "--data-dir", n.dir, "--rpc-addr", at.RPC, "--raft-addr", at.Raft, "--gossip-addr", at.Gossip}
+	args = slices.Concat(n.under, []string{programs.catalyst, "node"}, args, n.flags, flags)
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = n.dir
 	cmd.Env = cleanEnvironment(n.env...)
 	cmd.Stdout, cmd.Stderr = n.log, n.log

@@ -173,8 +173,14 @@ type ran struct {
 // cli runs catalyst to its end in an empty directory.
 func cli(t testing.TB, env []string, args ...string) ran {
 	t.Helper()
+	return run(t, env, append([]string{programs.catalyst}, args...)...)
+}
+
+// run is cli for any command.
+func run(t testing.TB, env []string, command ...string) ran {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.Command(programs.catalyst, args...)
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = t.TempDir()
 	cmd.Env = cleanEnvironment(env...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

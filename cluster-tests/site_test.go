@@ -11,6 +11,8 @@ import (
 type site struct {
 	*driver
 	owner testing.TB // nodes end with it, also those that a subtest starts
+	name  string     // empty for the site of a test that has only one
+	token []any      // the admin token, if the site wants one
 	nodes []*node
 }
 
@@ -19,16 +21,23 @@ func startSite(t testing.TB, size int, flags ...string) *site {
 	t.Helper()
 	s := &site{driver: startDriver(t), owner: t}
 	for i := range size {
-		n := newNode(t, fmt.Sprintf("n%d", i+1), flags...)
-		if i == 0 {
-			n.start(t, anyPort, "--bootstrap")
-		} else {
-			n.start(t, anyPort, "--join", s.nodes[0].at.Gossip)
-		}
-		s.nodes = append(s.nodes, n)
+		s.nodes = append(s.nodes, newNode(t, fmt.Sprintf("n%d", i+1), flags...))
 	}
-	s.complete(t, size)
+	s.start(t, anyPort)
 	return s
+}
+
+// start starts the site's nodes for the first time.
+func (s *site) start(t testing.TB, at addresses) {
+	t.Helper()
+	for i, n := range s.nodes {
+		if i == 0 {
+			n.start(t, at, "--bootstrap")
+		} else {
+			n.start(t, at, "--join", s.nodes[0].at.Gossip)
+		}
+	}
+	s.complete(t, len(s.nodes))
 }
 
 // complete waits until every running node is ready and tells of the same leader and so many voters.
@@ -55,8 +64,17 @@ func (s *site) running() []*node {
 	return slices.DeleteFunc(slices.Clone(s.nodes), func(n *node) bool { return n.process == nil || !n.process.running() })
 }
 
+// scope begins a chain of calls of a client that the site admits.
+func (s *site) scope() step { return call("connectionFromCli", s.token...) }
+
+// dial is the driver's, with the token that the site wants.
+func (s *site) dial(t testing.TB, n *node) *client {
+	t.Helper()
+	return s.driver.dial(t, n, s.token...)
+}
+
 func (s *site) status(n *node) (status, error) {
-	return once[status](s.driver, n.http(), call("connectionFromCli"), call("status"))
+	return once[status](s.driver, n.http(), s.scope(), call("status"))
 }
 
 // agreed is the leader's status, once every running node names that leader in the same term.
@@ -139,7 +157,7 @@ func (s *site) urls() []string {
 // table is what one node shows of the local routes at index minIndex or later, read from that node alone.
 func (s *site) table(t testing.TB, n *node, minIndex uint64) map[string]route {
 	t.Helper()
-	list, err := once[routes](s.driver, n.http(), call("connectionFromCli"),
+	list, err := once[routes](s.driver, n.http(), s.scope(),
 		call("listLocalRoutes", query{Consistency: "stale", MinIndex: minIndex}))
 	if err != nil {
 		t.Fatalf("stale read at %s: %v", n.id, err)

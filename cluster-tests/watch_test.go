@@ -2,6 +2,7 @@ package clustertests
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -115,4 +116,38 @@ func inOrder(t testing.TB, who string, events []event, want []string) {
 	if next != len(want) {
 		t.Errorf("%s: %d of %d services were seen", who, next, len(want))
 	}
+}
+
+// news is what a watch told after its snapshot, an event a line: "put rome/books:http", with "stale" or "delete" for put.
+func (w *watch) news(t testing.TB) []string {
+	t.Helper()
+	events := w.events(t)
+	if len(events) == 0 || events[0].Type != "snapshot" {
+		t.Fatalf("%s does not begin with a snapshot: %.300s", w.name, asJSON(events))
+	}
+	lines := []string{}
+	for _, e := range events[1:] {
+		switch {
+		case e.Route == nil:
+			lines = append(lines, asJSON(e))
+		case e.Type == "put" && e.Route.Stale:
+			lines = append(lines, "stale "+key{e.Route.Site, e.Route.ID}.String())
+		default:
+			lines = append(lines, e.Type+" "+key{e.Route.Site, e.Route.ID}.String())
+		}
+	}
+	return lines
+}
+
+// toldUpTo waits for a line of a watch, and returns its news up to there.
+func (w *watch) toldUpTo(t testing.TB, line string) []string {
+	t.Helper()
+	var news []string
+	eventually(t, fmt.Sprintf("%s tells %q", w.name, line), func() error {
+		if news = w.news(t); !slices.Contains(news, line) {
+			return fmt.Errorf("so far %q", news)
+		}
+		return nil
+	})
+	return news[:slices.Index(news, line)+1]
 }

@@ -51,12 +51,11 @@ func (s *Speaker) configure(ctx context.Context, t *fsm.Table) {
 		c, is := wanted[id]
 		switch {
 		case !is:
-			s.removeLocked(d)
+			s.resetLocked(d, errRemoved)
 		case c.CreatedIndex != d.config.CreatedIndex: // removed, and added again
-			s.removeLocked(d)
-		case !slices.Equal(c.Endpoints, d.config.Endpoints) || c.Secret != d.config.Secret:
-			d.cancel(errChanged)
-			delete(s.dialling, id)
+			s.resetLocked(d, errRemoved)
+		case !slices.Equal(c.Endpoints, d.config.Endpoints) || c.Secret != d.config.Secret || c.MaxRoutes != d.config.MaxRoutes:
+			s.resetLocked(d, errChanged)
 		}
 	}
 	s.dismissLocked()
@@ -71,16 +70,17 @@ func (s *Speaker) configure(ctx context.Context, t *fsm.Table) {
 	}
 }
 
-// removeLocked ends the session with a peer that is not configured any more,
-// for good. The table has withdrawn what it announced.
-func (s *Speaker) removeLocked(d *dialling) {
+// resetLocked ends the session with a peer that is not configured any more, or
+// not as it was. The next one begins with what holds now: what a limit refused
+// comes then.
+func (s *Speaker) resetLocked(d *dialling, cause error) {
 	delete(s.dialling, d.config.ID)
 	for _, n := range s.neighbours {
 		if x := n.session; x != nil && x.config.ID == d.config.ID {
-			x.fail(errRemoved)
+			x.fail(cause)
 		}
 	}
-	d.cancel(errRemoved)
+	d.cancel(cause)
 }
 
 // dismissLocked ends, for good, the sessions whose peers' routes the table has
@@ -160,7 +160,7 @@ func (d *dialling) round(ctx context.Context) (stood time.Duration) {
 // bind notes for which site the configured peer stands.
 func (d *dialling) bind(ctx context.Context, site string) error {
 	c, ok := d.speaker.cfg.Site.Table().Peer(d.config.ID)
-	if !ok || site == "" || c.Site == site {
+	if !ok || site == "" || site == c.Site || site == d.speaker.cfg.Self.Site {
 		return nil
 	}
 	outcome, err := d.speaker.cfg.Site.Commit(ctx, site, fsm.BindPeer{ID: d.config.ID, Peer: site})

@@ -75,14 +75,22 @@ func (x *Session) greet(hello Info) (err error) {
 func (x *Session) run() error {
 	x.fail(x.converse())
 	cause := context.Cause(x.ctx)
-	if errors.Is(cause, errRemoved) {
+	var said *goodbye
+	switch {
+	case errors.Is(cause, errRemoved):
 		x.sayGoodbye()
+	case errors.As(cause, &said):
+		<-time.After(farewell)
 	}
 	x.remote.End(cause)
 	x.calls.end()
 	x.speaker.leave(x, cause)
 	return cause
 }
+
+// farewell is the time for the answer to the far end's close to leave, before
+// the connection ends.
+const farewell = 100 * time.Millisecond
 
 // sayGoodbye lets the far end withdraw what it was told. The connection must
 // not end before that has arrived.

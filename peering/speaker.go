@@ -221,6 +221,6 @@ func (s *Speaker) confirmed(x *Session) {
 		n.since = time.Now()
 		s.cfg.Counts.Transitions.Add(1)
 		s.cfg.Log.Info("peer session established", "peer", x.peer, "state", Established, "node", x.hello.Node,
-			"term", x.hello.Term, "dialled_by", x.dialledBy(), "hold", x.hold)
+			"term", x.hello.Term, "dialled_by", x.dialledBy(), "hold", x.hold.String())
 	}
 }

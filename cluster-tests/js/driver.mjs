@@ -3,12 +3,16 @@
 import { createInterface } from 'node:readline';
 import { newHttpBatchRpcSession } from 'capnweb';
 import { describe, follow } from './chains.mjs';
+import { Collector } from './collector.mjs';
 import { Load } from './load.mjs';
+import { Copy, PeerSession } from './peer.mjs';
 import { RawSocket, Session } from './sessions.mjs';
 
 const sessions = new Map();
 const sockets = new Map();
 const loads = new Map();
+const peers = new Map();
+const collectors = new Map();
 
 let requests = 0;
 const { fetch } = globalThis;
@@ -92,6 +96,26 @@ const commands = {
     held(sockets, socket).socket.terminate();
     sockets.delete(socket);
   },
+
+  /** A session with a site as a peer, or without info as a collector; after another, with its copy. Answers the site's info. */
+  peer({ peer, url, after, ...how }) {
+    const session = new PeerSession(url, after ? held(peers, after).copy : new Copy());
+    peers.set(peer, session);
+    return session.open(how);
+  },
+  announce: ({ peer, updates }) => held(peers, peer).update(updates),
+  goodbye: ({ peer, reason }) => held(peers, peer).close(reason),
+  drop: ({ peer }) => held(peers, peer).drop(),
+  fallSilent: ({ peer }) => held(peers, peer).fallSilent(),
+  wake: ({ peer }) => held(peers, peer).wake(),
+  told({ peer }) {
+    const { copy, keepAlives, closed, broken } = held(peers, peer);
+    return { ...copy.report(), keepAlives, closed, broken: broken && describe(broken) };
+  },
+  collect({ collector, ...how }) {
+    collectors.set(collector, new Collector(how));
+  },
+  collected: ({ collector }) => held(collectors, collector).report(),
 
   load({ load, urls, clients, prefix }) {
     loads.set(load, new Load({ urls, clients, prefix }));
