@@ -246,8 +246,11 @@ func (x *Session) takeAnswer(answer Await[Answer]) error {
 		return fmt.Errorf("the peer refuses an update: %s", a.Error)
 	}
 	x.confirm()
-	if left := a.Refused + a.Malformed; left > 0 {
-		x.speaker.complain(x, fmt.Sprintf("the peer did not take %d routes: %s", left, a.Error))
+	if a.Malformed > 0 {
+		x.speaker.complain(x, fmt.Sprintf("the peer took %d items of an update for malformed, and withdrew the routes that they name", a.Malformed))
+	}
+	if a.Refused > 0 {
+		x.speaker.complain(x, fmt.Sprintf("the peer did not take %d routes: %s", a.Refused, a.Error))
 	}
 	return nil
 }

@@ -120,6 +120,9 @@ func (x *Session) dump(t *fsm.Table, updates iter.Seq[Update], routes func() int
 func (x *Session) newer(t *fsm.Table, due time.Time) (*fsm.Table, error) {
 	ctx := x.ctx
 	if !due.IsZero() {
+		if !time.Now().Before(due) { // also where there is always a newer table
+			return nil, errCheckDue
+		}
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadlineCause(ctx, due, errCheckDue)
 		defer cancel()
