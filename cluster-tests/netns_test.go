@@ -80,11 +80,17 @@ func (w *network) lay(t testing.TB, i int) end {
 	return e
 }
 
-// startIn starts a site in a namespace. Its nodes listen beyond loopback, so it wants a token.
-func startIn(t testing.TB, e end, name string, size int) *site {
+// inNamespaces starts two sites of three nodes, each in a namespace of its own.
+func inNamespaces(t testing.TB, flags ...string) (w *network, rome, oslo *site) {
 	t.Helper()
-	// Nothing here is about elections: a busy machine must not hold one.
-	s := newSite(t, name, size, "--gateway-endpoint=", "--raft-timing=2s")
+	w = newNetwork(t)
+	return w, startIn(t, w.ends[0], "rome", 3, flags...), startIn(t, w.ends[1], "oslo", 3, flags...)
+}
+
+// startIn starts a site in a namespace. Its nodes listen beyond loopback, so it wants a token.
+func startIn(t testing.TB, e end, name string, size int, flags ...string) *site {
+	t.Helper()
+	s := newSite(t, name, size, append([]string{"--gateway-endpoint="}, flags...)...)
 	s.token = []any{"admin-of-" + name + unprintable}
 	for _, n := range s.nodes {
 		n.env = append(n.env, fmt.Sprint("CATALYST_ADMIN_TOKEN=", s.token[0]))

@@ -13,7 +13,7 @@ import (
 // TestBothLeadersAreKilledAtOnce: the sites elect leaders, those find each other, and nobody who watches learns of it. What
 // is registered in between arrives.
 func TestBothLeadersAreKilledAtOnce(t *testing.T) {
-	rome, oslo := startNamed(t, "rome", 3), startNamed(t, "oslo", 3)
+	_, rome, oslo := inNamespaces(t)
 	want := registerAtEach(t, 10, rome, oslo)
 	rome.peerWith(t, oslo)
 	meet(t, rome, oslo)
@@ -102,7 +102,7 @@ func comeBack(t testing.TB, sites ...*site) {
 // TestLeaderThatWasAsleep stops a leader for longer than an election takes: its successor takes its sessions over, and what
 // it still wants to say when it wakes changes nothing.
 func TestLeaderThatWasAsleep(t *testing.T) {
-	rome, oslo := startNamed(t, "rome", 3), startNamed(t, "oslo", 3)
+	_, rome, oslo := inNamespaces(t)
 	rome.peerWith(t, oslo)
 	oslo.peerWith(t, rome) // so that the successor of either dials
 	meet(t, rome, oslo)
