@@ -26,12 +26,13 @@ type Speaker struct {
 
 // neighbour is what a Speaker knows of another site. Speaker.mu guards it.
 type neighbour struct {
-	site    string
-	session *Session      // the one that stands; nil while there is none
-	changed chan struct{} // closed when session changes, and replaced
-	fault   fault
-	since   time.Time // of what session is
-	lost    time.Time // when the last session ended that had told everything; zero before
+	site       string
+	session    *Session      // the one that stands; nil while there is none
+	changed    chan struct{} // closed when session changes, and replaced
+	fault      fault
+	since      time.Time // of what session is
+	complained time.Time // in the log
+	lost       time.Time // when the last session ended that had told everything; zero before
 	Tally
 
 	// commits holds a token while a session opens in the table, or what was

@@ -30,9 +30,20 @@ func (s *Speaker) tally(x *Session, f func(*neighbour)) {
 	}
 }
 
+// complaints is how often the log repeats what is wrong with one peer: a dump
+// over a limit is wrong in every update.
+const complaints = time.Minute
+
+// complain shows what is wrong without ending the session.
 func (s *Speaker) complain(x *Session, text string) {
-	s.cfg.Log.Warn("peer", "peer", x.peer, "err", text)
-	s.tally(x, func(n *neighbour) { n.fault = fault{text, time.Now()} })
+	now := time.Now()
+	s.tally(x, func(n *neighbour) {
+		n.fault = fault{text, now}
+		if now.Sub(n.complained) >= complaints {
+			n.complained = now
+			s.cfg.Log.Warn("peer", "peer", x.peer, "err", text)
+		}
+	})
 }
 
 func (s *Speaker) resumes(x *Session) {
