@@ -91,7 +91,7 @@ func peerRemove(c *client) *cobra.Command {
 		Long: `Remove a peer site and what was learned from it. The session ends for good, and
 the peer withdraws what it was told. This is no ban: a peer that has this site
 configured dials again, and is let in while it knows this site's secret.`,
-		Args:  want("ID or SITE"),
+		Args: want("ID or SITE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a := action{Resource: "peer", Action: "delete", Data: map[string]any{"id": args[0]}}
 			return c.act(cmd, a, func(r result) { printResult(cmd, "removed", r) })
