@@ -131,8 +131,7 @@ func decodeLearnedRoute(s *scanner) (r LearnedRoute) {
 
 func (k *LearnedKey) encode(b []byte) []byte {
 	b = appendText(b, 1, k.ID)
-	b = appendText(b, 2, k.Site)
-	return appendUint(b, 3, k.Version)
+	return appendText(b, 2, k.Site)
 }
 
 func decodeLearnedKey(s *scanner) (k LearnedKey) {
@@ -143,8 +142,6 @@ func decodeLearnedKey(s *scanner) (k LearnedKey) {
 			k.ID = inner.text()
 		case 2:
 			k.Site = inner.text()
-		case 3:
-			k.Version = inner.uint()
 		}
 	}
 	s.absorb(&inner)

@@ -95,10 +95,7 @@ type LearnedRoute struct {
 }
 
 // LearnedKey is one withdrawal.
-type LearnedKey struct {
-	ID, Site string
-	Version  uint64
-}
+type LearnedKey struct{ ID, Site string }
 
 // MarkStale keeps what a peer announced, while its session is down, behind
 // what is not stale. The EndOfRIB of the next session confirms or sweeps it.

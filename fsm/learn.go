@@ -173,16 +173,16 @@ func (w Withdraw) apply(e *edit) Outcome {
 	if p == nil {
 		return e.done(strings.Clone(shorten(w.Peer)), false)
 	}
-	in := intake{edit: e, peer: new(peer), before: e.version}
-	*in.peer = *p
+	before, rest := e.version, *p
 	if w.Stale {
+		in := intake{edit: e, peer: &rest}
 		in.sweep(false)
-		in.peer.held.StaleSince = 0
-		e.putPeer(*in.peer)
+		rest.held.StaleSince = 0
+		e.putPeer(rest)
 	} else {
-		e.withdrawAll(*p)
+		e.withdrawAll(rest)
 	}
-	return in.outcome()
+	return e.done(p.id, e.version != before)
 }
 
 // withdrawAll drops the peer's routes and its position; a configured peer

@@ -3,6 +3,7 @@ package fsm
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -329,6 +330,17 @@ func TestAPeerStandsForTheSiteThatAnswersAtItsEndpoint(t *testing.T) {
 	s.does(moved)
 	if c, _ := s.table.Peer("10-0-0-3"); c.Site != "" {
 		t.Errorf("at another endpoint it stands for %q still", c.Site)
+	}
+}
+
+func TestAPeersEpochIsBounded(t *testing.T) {
+	s := begin(t)
+	for _, epoch := range []string{strings.Repeat("e", MaxName+1), "e\x1b[2J"} {
+		s.refuses(Invalid, OpenPeer{Peer: "london", Epoch: epoch})
+		s.refuses(Invalid, Learn{Peer: "london", Epoch: epoch})
+	}
+	if h := s.table.Held("london"); h != (Held{}) {
+		t.Errorf("held %+v", h)
 	}
 }
 

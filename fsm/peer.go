@@ -211,6 +211,9 @@ func (e *edit) hears(site, epoch string, term uint64) (p peer, refused *Outcome)
 	if fault := nameFault("peer", site); fault != "" {
 		return refuse(Invalid, "", fault)
 	}
+	if fault := textFault("epoch", epoch, MaxName); fault != "" {
+		return refuse(Invalid, site, fault)
+	}
 	if site == e.site {
 		return refuse(Invalid, e.site, fmt.Sprintf("peer: %q is this site itself", e.site))
 	}

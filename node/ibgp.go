@@ -68,7 +68,6 @@ type ibgpScope struct {
 	allowed []string
 	end     func(error) // ends the connection; nil where there is none, as in a batch
 
-	opened  bool
 	session *peering.Session            // at this node
 	methods map[string]transport.Method // of session
 	leader  *transport.Stub             // or carried there
@@ -112,7 +111,7 @@ func (s *ibgpScope) open(ctx context.Context, c *transport.Call) (any, error) {
 	if s.end == nil {
 		return nil, typeError("open needs a WebSocket: the sender of an HTTP batch cannot be called back")
 	}
-	if s.opened {
+	if s.session != nil || s.leader != nil {
 		return nil, typeError("open was called before: get another scope with connectionFromIBGPPeer")
 	}
 	if _, err := callbackOf(c.Arg(0)); err != nil {
@@ -126,7 +125,6 @@ func (s *ibgpScope) open(ctx context.Context, c *transport.Call) (any, error) {
 	for {
 		info, err := s.openOnce(c, hello)
 		if err == nil {
-			s.opened = true
 			return info, nil
 		}
 		if !repeatable(err, "") || time.Now().After(deadline) || ctx.Err() != nil {

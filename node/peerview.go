@@ -84,26 +84,30 @@ func (s *cliScope) showRoute(ctx context.Context, c *transport.Call) (any, error
 		return nil, edge(err)
 	}
 	id = fsm.NormalID(id)
-	sent, _ := askLeader(ctx, s.n, "sentTo", func(l *term) [][]string { return sentTo(l, s.n.machine.Table(), id) }, id)
-	paths := []RoutePath{}
-	for i, r := range t.Paths(id) {
-		p := RoutePath{Route: view(r, i == 0), Why: fsm.Why(t.Paths(id), i), SentTo: []string{}}
-		if i < len(sent) {
-			p.SentTo = sent[i]
+	sent, _ := askLeader(ctx, s.n, "sentTo", func(l *term) map[string][]string { return sentTo(l, s.n.machine.Table(), id) }, id)
+	routes, paths := t.Paths(id), []RoutePath{}
+	for i, r := range routes {
+		p := RoutePath{Route: view(r, i == 0), Why: fsm.Why(routes, i), SentTo: []string{}}
+		if sites := sent[pathName(r)]; sites != nil {
+			p.SentTo = sites
 		}
 		paths = append(paths, p)
 	}
 	return map[string]any{"id": id, "paths": paths, "index": t.Version()}, nil
 }
 
-// sentTo lists, for each path to an id, the peers that were told of it.
-func sentTo(l *term, t *fsm.Table, id string) [][]string {
-	sites := [][]string{}
+// sentTo lists, for each path to an id, the peers that were told of it. Paths
+// go by name: the leader's table may be newer than that of who asks.
+func sentTo(l *term, t *fsm.Table, id string) map[string][]string {
+	sites := map[string][]string{}
 	for _, r := range t.Paths(id) {
-		sites = append(sites, l.speaker.SentTo(r))
+		sites[pathName(r)] = l.speaker.SentTo(r)
 	}
 	return sites
 }
+
+// pathName tells apart the paths to one id.
+func pathName(r *fsm.Route) string { return r.Site + " by " + r.Peer }
 
 func (n *Node) sentToAtLeader(_ context.Context, c *transport.Call) (any, error) {
 	var id string

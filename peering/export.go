@@ -12,7 +12,7 @@ import (
 // horizon), and of those that other sites originated the best path each, if
 // this site reflects or the peer is a collector, which tells nobody.
 type export struct {
-	to      string // the peer's site; empty for a collector
+	to      string // the peer's site, or the name that a collector has here
 	learned bool
 }
 
@@ -104,7 +104,7 @@ func (x export) changed(version uint64, t *fsm.Table, told func(fsm.LearnedKey) 
 		latest[keyOf(c.Route)] = c.Index
 	}
 	return func(yield func(Update) bool) {
-		for _, key := range inOrder(latest) {
+		for _, key := range byVersion(latest) {
 			was, sure := told(key)
 			if u, differs := x.step(t, key, was, sure, latest[key]); differs && !yield(u) {
 				return
@@ -113,7 +113,7 @@ func (x export) changed(version uint64, t *fsm.Table, told func(fsm.LearnedKey) 
 	}, true
 }
 
-func inOrder(latest map[fsm.LearnedKey]uint64) []fsm.LearnedKey {
+func byVersion(latest map[fsm.LearnedKey]uint64) []fsm.LearnedKey {
 	return slices.SortedFunc(maps.Keys(latest), func(a, b fsm.LearnedKey) int {
 		return int(int64(latest[a]) - int64(latest[b]))
 	})

@@ -52,7 +52,7 @@ type Site interface {
 	Table() *fsm.Table
 	// Await returns a table newer than a version.
 	Await(ctx context.Context, newerThan uint64) (*fsm.Table, error)
-	// Commit carries out an OpenPeer, Learn, MarkStale or Withdraw in the name
+	// Commit carries out a BindPeer, OpenPeer, Learn, MarkStale or Withdraw in the name
 	// of a peer; the table shows it when it returns. Commands of one caller are
 	// committed in the order of its calls. A refusal is in the outcome.
 	Commit(ctx context.Context, peer string, op fsm.Op) (fsm.Outcome, error)

@@ -62,7 +62,7 @@ const (
 // item is one Update as far as it could be read.
 type item struct {
 	kind      string
-	key       fsm.LearnedKey // without its version
+	key       fsm.LearnedKey
 	version   uint64
 	since     uint64
 	service   fsm.Service

@@ -71,7 +71,7 @@ func (f *nodeFlags) addFlags(flags *pflag.FlagSet) {
 	text(&f.GatewayEndpoint, "gateway-endpoint", gatewayDefault, "GraphQL gateway; empty turns it off", "CATALYST_GQL_GATEWAY_ENDPOINT")
 	flags.SetAnnotation("gateway-endpoint", emptyIsSet, []string{""})
 	text(&f.PeeringEndpoint, "peering-endpoint", "", "what peer sites dial; default from --rpc-addr", "CATALYST_PEERING_ENDPOINT")
-	text(&f.PeeringSecret, "peering-secret", "", "secret shared with peer sites; empty turns peering off", "CATALYST_PEERING_SECRET")
+	text(&f.PeeringSecret, "peering-secret", "", "secret that peer sites must show; without one only those with a secret of their own may", "CATALYST_PEERING_SECRET")
 	flags.BoolVar(&f.RouteReflector, "route-reflector", false,
 		"pass on to peer sites what other peer sites announce, for sites that are not fully meshed (CATALYST_ROUTE_REFLECTOR)")
 	fromEnv(flags, "route-reflector", "CATALYST_ROUTE_REFLECTOR")
