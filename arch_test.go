@@ -24,8 +24,9 @@ var rooms = map[string][]string{
 	"transport/relay":      {"transport", "transport/ws"},
 	"transport/testtarget": {"transport", "transport/ws"},
 	"gateway":              {"transport"},
-	"node":                 {"fsm", "pipeline", "peering", "transport"},
-	"cmd/catalyst":         {"node", "transport", "transport/ws", "gateway"},
+	"trust":                {},
+	"node":                 {"fsm", "pipeline", "peering", "transport", "trust"},
+	"cmd/catalyst":         {"node", "transport", "transport/ws", "gateway", "trust"},
 	"cluster-tests":        {},
 	"":                     {},
 }
