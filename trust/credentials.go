@@ -17,7 +17,7 @@ type Credentials struct {
 
 // Check says what is wrong with the credentials at a time, or nothing. About
 // dates its error is ErrExpired or ErrNotYetValid.
-func (c Credentials) Check(now time.Time) error {
+func (c *Credentials) Check(now time.Time) error {
 	_, err := c.open(inMemory, now)
 	return err
 }
@@ -29,17 +29,17 @@ var inMemory = sources{key: "key", certificate: "certificate", authority: "autho
 
 // identity is Credentials taken apart and found good.
 type identity struct {
-	Credentials
-	subject Subject
-	leaf    *x509.Certificate
-	pair    tls.Certificate // with all of the chain, so that a client can find its pin there
-	roots   *x509.CertPool
-	pin     Pin // of the authority that the leaf leads to
+	credentials  *Credentials
+	subject      Subject
+	begins, ends time.Time
+	pair         tls.Certificate // with all of the chain, so that a client can find its pin there
+	roots        *x509.CertPool
+	pin          Pin // of the authority that the leaf leads to
 }
 
 // open takes credentials apart. Each error names the part, what is wrong with
 // it and the way out.
-func (c Credentials) open(from sources, now time.Time) (*identity, error) {
+func (c *Credentials) open(from sources, now time.Time) (*identity, error) {
 	key, err := parseKey(c.Key)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: the key cannot be used: %w; %s", from.key, err, from.remedy)
@@ -52,36 +52,72 @@ func (c Credentials) open(from sources, now time.Time) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &identity{Credentials: c, leaf: chain[0], roots: x509.NewCertPool()}
+	leaf := chain[0]
+	i := &identity{credentials: c, roots: x509.NewCertPool(), begins: leaf.NotBefore, ends: leaf.NotAfter}
 	for _, root := range roots {
 		if !root.IsCA {
 			return nil, fmt.Errorf("read %s: %s is not that of an authority; put the authority's own certificate there", from.authority, whose(root))
 		}
 		i.roots.AddCert(root)
 	}
-	if !belongs(key, i.leaf) {
+	if !belongs(key, leaf) {
 		return nil, fmt.Errorf("read %s: the key does not belong to the first certificate of %s; put the two together that were made together, or %s", from.key, from.certificate, from.remedy)
 	}
-	if i.subject, err = SubjectOf(i.leaf); err != nil {
-		return nil, fmt.Errorf("read %s: the certificate is not a node's: %w", from.certificate, err)
+	if i.subject, err = nodeSubject(leaf); err != nil {
+		return nil, fmt.Errorf("read %s: %w; %s", from.certificate, err, from.remedy)
 	}
-	if i.subject.Role != Node {
-		return nil, fmt.Errorf("read %s: it is %s, and must be that of a node; %s", from.certificate, whose(i.leaf), from.remedy)
-	}
-	way := trusted{roots: i.roots, names: "an authority in " + from.authority, now: now}
-	whole, err := way.verify(chain, x509.ExtKeyUsageServerAuth)
-	if err == nil {
-		_, err = way.verify(chain, x509.ExtKeyUsageClientAuth)
-	}
+	whole, err := leadsTo(i.roots, "an authority in "+from.authority, chain, now)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w; %s", from.certificate, err, from.remedy)
 	}
-	i.pair = tls.Certificate{PrivateKey: key, Leaf: i.leaf}
+	i.pair = tls.Certificate{PrivateKey: key, Leaf: leaf}
 	for _, c := range whole {
 		i.pair.Certificate = append(i.pair.Certificate, c.Raw)
 	}
 	i.pin = PinOf(whole[len(whole)-1].Raw)
 	return i, nil
+}
+
+func nodeSubject(leaf *x509.Certificate) (Subject, error) {
+	s, err := SubjectOf(leaf)
+	if err != nil {
+		return s, fmt.Errorf("the certificate is not a node's: %w", err)
+	}
+	if s.Role != Node {
+		return s, fmt.Errorf("it is %s, and must be that of a node", whose(leaf))
+	}
+	return s, nil
+}
+
+// leadsTo verifies a node's own chain for both of its uses: it answers, and it dials.
+func leadsTo(roots *x509.CertPool, names string, chain []*x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
+	t := trusted{roots: roots, names: names, now: now}
+	if _, err := t.verify(chain, x509.ExtKeyUsageClientAuth); err != nil {
+		return nil, err
+	}
+	return t.verify(chain, x509.ExtKeyUsageServerAuth)
+}
+
+// member returns whom certificates speak for, if they are of this node's site.
+func (i *identity) member(shown []*x509.Certificate, use x509.ExtKeyUsage, now time.Time) (Subject, error) {
+	switch {
+	case i.credentials == nil:
+		return Subject{}, errNoCredentials
+	case len(shown) == 0:
+		return Subject{}, errors.New("no certificate was shown")
+	}
+	t := trusted{roots: i.roots, names: "this site's authority " + i.pin.String(), now: now}
+	if _, err := t.verify(shown, use); err != nil {
+		return Subject{}, err
+	}
+	s, err := SubjectOf(shown[0])
+	if err != nil {
+		return Subject{}, fmt.Errorf("%s: %w", whose(shown[0]), err)
+	}
+	if s.Site != i.subject.Site {
+		return Subject{}, fmt.Errorf("%s cannot be used here: this is site %s", whose(shown[0]), i.subject.Site)
+	}
+	return s, nil
 }
 
 func parseCertificates(name string, der []byte, remedy string) ([]*x509.Certificate, error) {

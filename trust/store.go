@@ -31,14 +31,14 @@ const (
 // The key and its certificate are one file, replaced in one step. Where the
 // authority changes, its file holds the old and the new one until that is
 // done. So Load finds the old credentials or the new after a crash at any point.
-func (c Credentials) Store(dir string) error {
+func (c *Credentials) Store(dir string) error {
 	if err := c.store(dir, replaceFile); err != nil {
 		return fmt.Errorf("store the node's certificate in %s: %w", dir, err)
 	}
 	return nil
 }
 
-func (c Credentials) store(dir string, replace func(name string, data []byte, mode fs.FileMode) error) error {
+func (c *Credentials) store(dir string, replace func(name string, data []byte, mode fs.FileMode) error) error {
 	node, err := certificateBlocks(c.Certificate)
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func syncDir(dir string) error {
 // Load reads what Store wrote and checks it. Its errors name the file, what is
 // wrong with it and the way out; they are fs.ErrNotExist where nothing was
 // stored yet, and ErrExpired or ErrNotYetValid about dates.
-func Load(dir string, now time.Time) (Credentials, error) {
+func Load(dir string, now time.Time) (*Credentials, error) {
 	node := filepath.Join(dir, NodeFile)
 	return load(sources{key: node, certificate: node, authority: filepath.Join(dir, AuthorityFile),
 		remedy: fmt.Sprintf("remove %s and let the node join again with a join token", dir)}, now)
@@ -122,17 +122,17 @@ func Load(dir string, now time.Time) (Credentials, error) {
 // Load does: PEM, the key in PKCS#8, PKCS#1 or SEC 1 and not encrypted, the
 // node's certificate before those between it and the authority, one authority
 // or several.
-func LoadFiles(authority, certificate, key string, now time.Time) (Credentials, error) {
+func LoadFiles(authority, certificate, key string, now time.Time) (*Credentials, error) {
 	return load(sources{key: key, certificate: certificate, authority: authority,
 		remedy: "have your authority issue a new certificate"}, now)
 }
 
-func load(from sources, now time.Time) (Credentials, error) {
+func load(from sources, now time.Time) (*Credentials, error) {
 	var texts [3][]byte
 	for i, name := range []string{from.key, from.certificate, from.authority} {
 		text, err := readFile(name)
 		if err != nil {
-			return Credentials{}, fmt.Errorf("%w; put it there, or %s", err, from.remedy)
+			return nil, fmt.Errorf("%w; put it there, or %s", err, from.remedy)
 		}
 		texts[i] = text
 	}
@@ -156,7 +156,8 @@ func readFile(name string) ([]byte, error) {
 }
 
 // decode makes credentials of three texts in PEM.
-func decode(key, certificate, authority []byte, from sources, now time.Time) (c Credentials, err error) {
+func decode(key, certificate, authority []byte, from sources, now time.Time) (*Credentials, error) {
+	var c Credentials
 	for _, part := range []struct {
 		of   func(name string, text []byte) ([]byte, error)
 		name string
@@ -167,14 +168,16 @@ func decode(key, certificate, authority []byte, from sources, now time.Time) (c 
 		{certificatesOf, from.certificate, certificate, &c.Certificate},
 		{certificatesOf, from.authority, authority, &c.Authority},
 	} {
-		if *part.to, err = part.of(part.name, part.text); err != nil {
-			return Credentials{}, fmt.Errorf("%w; %s", err, from.remedy)
+		der, err := part.of(part.name, part.text)
+		if err != nil {
+			return nil, fmt.Errorf("%w; %s", err, from.remedy)
 		}
+		*part.to = der
 	}
 	if _, err := c.open(from, now); err != nil {
-		return Credentials{}, err
+		return nil, err
 	}
-	return c, nil
+	return &c, nil
 }
 
 // blocks returns the PEM blocks of a text. The library skips what it cannot
