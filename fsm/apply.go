@@ -10,7 +10,8 @@ import (
 type edit struct {
 	Table
 	own *owner
-	now int64 // ms, of the command under way
+	now int64  // ms, of the command under way
+	by  string // whom it is done for; a part of the log entry
 }
 
 // Apply carries out the commands in order and returns the table they lead to,
@@ -51,7 +52,7 @@ func (e *edit) run(commands []Command, outcomes []Outcome) (finished bool) {
 }
 
 func (e *edit) command(c *Command) Outcome {
-	e.now = c.At
+	e.now, e.by = c.At, c.By
 	if c.RequestID == "" {
 		return e.op(c.Op)
 	}
@@ -67,10 +68,11 @@ func (e *edit) command(c *Command) Outcome {
 }
 
 func (e *edit) op(op Op) Outcome {
-	if op == nil {
+	_, founding := op.(Found)
+	switch {
+	case op == nil, e.site != "" && e.level < needs(op):
 		return e.refuse(Invalid, "", "this node does not know the operation; upgrade every node of the site to one version")
-	}
-	if _, founding := op.(Found); !founding && e.site == "" {
+	case e.site == "" && !founding:
 		return e.refuse(Conflict, "", "the site is not founded yet; bootstrap it first")
 	}
 	return op.apply(e)
@@ -82,22 +84,6 @@ func (e *edit) done(id string, changed bool) Outcome {
 
 func (e *edit) refuse(code Code, id, message string) Outcome {
 	return Outcome{Code: code, Message: message, ID: strings.Clone(id), Index: e.version}
-}
-
-func (f Found) apply(e *edit) Outcome {
-	if e.site != "" {
-		return e.refuse(Conflict, e.site, fmt.Sprintf("the site is already founded, as %q", e.site))
-	}
-	if fault := nameFault("site", f.Site); fault != "" {
-		return e.refuse(Invalid, "", fault)
-	}
-	if fault := textFault("epoch", f.Epoch, MaxName); fault != "" {
-		return e.refuse(Invalid, "", fault)
-	}
-	e.site, e.as, e.epoch = strings.Clone(f.Site), f.AS, strings.Clone(f.Epoch)
-	e.path = []string{e.site}
-	e.note("", false)
-	return e.done(e.site, true)
 }
 
 func (p Put) apply(e *edit) Outcome {
@@ -119,6 +105,7 @@ func (p Put) apply(e *edit) Outcome {
 		return e.refuse(TooLarge, id, e.fullMessage())
 	}
 	e.local.put(e.own, e.stamp(&r, old))
+	e.enter(either(exists, "dataChannel/update", "dataChannel/create"), id, "")
 	return e.done(id, true)
 }
 
@@ -130,7 +117,15 @@ func (d Delete) apply(e *edit) Outcome {
 	}
 	e.local.remove(e.own, id)
 	e.note(old, true)
+	e.enter("dataChannel/delete", strings.Clone(old.id()), "")
 	return e.done(old.id(), true)
+}
+
+func either(is bool, then, otherwise string) string {
+	if is {
+		return then
+	}
+	return otherwise
 }
 
 // shorten keeps what a client sent from filling the memory of outcomes.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // MaxBatch is the most commands of one batch, and the most routes of one
@@ -31,6 +33,17 @@ const (
 	commandHoldBack   = 18
 	commandOpenPeer   = 19
 	commandBindPeer   = 20
+
+	commandRaise         = 21
+	commandSetAuthority  = 22
+	commandSetGossipKeys = 23
+	commandPutToken      = 24
+	commandRevokeToken   = 25
+	commandUseToken      = 26
+	commandAdmit         = 27
+	commandExpel         = 28
+	commandRenew         = 29
+	commandNote          = 30 // the last: decodeOp looks no further
 )
 
 // EncodeBatch appends the commands to dst as one log entry. At most MaxBatch
@@ -75,31 +88,59 @@ func (c *Command) encode(b []byte) []byte {
 	b = appendText(b, commandRequestID, c.RequestID)
 	b = appendUint(b, commandAt, uint64(c.At))
 	b = appendText(b, commandBy, c.By)
-	switch op := c.Op.(type) {
-	case Found:
-		return appendMessage(b, commandFound, op.encode)
-	case Put:
-		return appendMessage(b, commandPut, op.encode)
-	case Delete:
-		return appendMessage(b, commandDelete, func(b []byte) []byte { return appendText(b, 1, op.ID) })
-	case Learn:
-		return appendMessage(b, commandLearn, op.encode)
-	case MarkStale:
-		return appendMessage(b, commandMarkStale, func(b []byte) []byte { return appendText(b, 1, op.Peer) })
-	case Withdraw:
-		return appendMessage(b, commandWithdraw, op.encode)
-	case PutPeer:
-		return appendMessage(b, commandPutPeer, op.encode)
-	case DeletePeer:
-		return appendMessage(b, commandDeletePeer, func(b []byte) []byte { return appendText(b, 1, op.ID) })
-	case HoldBack:
-		return appendMessage(b, commandHoldBack, op.encode)
-	case OpenPeer:
-		return appendMessage(b, commandOpenPeer, op.encode)
-	case BindPeer:
-		return appendMessage(b, commandBindPeer, op.encode)
+	if field := fieldOf(c.Op); field != 0 {
+		b = appendMessage(b, field, c.Op.encode)
 	}
 	return b
+}
+
+// fieldOf is 0 for what cannot be written: nothing, or a test's own.
+func fieldOf(op Op) protowire.Number {
+	switch op.(type) {
+	case Found:
+		return commandFound
+	case Put:
+		return commandPut
+	case Delete:
+		return commandDelete
+	case Learn:
+		return commandLearn
+	case MarkStale:
+		return commandMarkStale
+	case Withdraw:
+		return commandWithdraw
+	case PutPeer:
+		return commandPutPeer
+	case DeletePeer:
+		return commandDeletePeer
+	case HoldBack:
+		return commandHoldBack
+	case OpenPeer:
+		return commandOpenPeer
+	case BindPeer:
+		return commandBindPeer
+	case Raise:
+		return commandRaise
+	case SetAuthority:
+		return commandSetAuthority
+	case SetGossipKeys:
+		return commandSetGossipKeys
+	case PutToken:
+		return commandPutToken
+	case RevokeToken:
+		return commandRevokeToken
+	case UseToken:
+		return commandUseToken
+	case Admit:
+		return commandAdmit
+	case Expel:
+		return commandExpel
+	case Renew:
+		return commandRenew
+	case Note:
+		return commandNote
+	}
+	return 0
 }
 
 func decodeCommand(s *scanner) (c Command) {
@@ -122,7 +163,7 @@ func decodeCommand(s *scanner) (c Command) {
 
 // decodeOp is nil for a field that is no operation known here.
 func decodeOp(s *scanner) (op Op) {
-	if s.field < commandFound || s.field > commandBindPeer {
+	if s.field < commandFound || s.field > commandNote {
 		return nil
 	}
 	inner := s.message()
@@ -149,6 +190,26 @@ func decodeOp(s *scanner) (op Op) {
 		op = decodeOpenPeer(&inner)
 	case commandBindPeer:
 		op = decodeBindPeer(&inner)
+	case commandRaise:
+		op = decodeRaise(&inner)
+	case commandSetAuthority:
+		op = decodeSetAuthority(&inner)
+	case commandSetGossipKeys:
+		op = decodeSetGossipKeys(&inner)
+	case commandPutToken:
+		op = decodePutToken(&inner)
+	case commandRevokeToken:
+		op = decodeRevokeToken(&inner)
+	case commandUseToken:
+		op = decodeUseToken(&inner)
+	case commandAdmit:
+		op = decodeAdmit(&inner)
+	case commandExpel:
+		op = Expel{ID: decodeText(&inner)}
+	case commandRenew:
+		op = decodeRenew(&inner)
+	case commandNote:
+		op = decodeNote(&inner)
 	}
 	s.absorb(&inner)
 	return op
@@ -164,25 +225,7 @@ func decodeText(s *scanner) (text string) {
 	return text
 }
 
-func (f Found) encode(b []byte) []byte {
-	b = appendText(b, 1, f.Site)
-	b = appendUint(b, 2, uint64(f.AS))
-	return appendText(b, 3, f.Epoch)
-}
-
-func decodeFound(s *scanner) (f Found) {
-	for s.next() {
-		switch s.field {
-		case 1:
-			f.Site = s.text()
-		case 2:
-			f.AS = uint32(s.uint())
-		case 3:
-			f.Epoch = s.text()
-		}
-	}
-	return f
-}
+func (d Delete) encode(b []byte) []byte { return appendText(b, 1, d.ID) }
 
 func (p Put) encode(b []byte) []byte {
 	b = appendUint(b, 1, uint64(p.Mode))

@@ -41,6 +41,10 @@ func decodeBindPeer(s *scanner) (b BindPeer) {
 	return b
 }
 
+func (m MarkStale) encode(b []byte) []byte { return appendText(b, 1, m.Peer) }
+
+func (d DeletePeer) encode(b []byte) []byte { return appendText(b, 1, d.ID) }
+
 func (w Withdraw) encode(b []byte) []byte {
 	return appendBool(appendText(b, 1, w.Peer), 2, w.Stale)
 }

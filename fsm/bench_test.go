@@ -21,7 +21,7 @@ func benchService(i int) Service {
 
 // benchTable registers n services in the order of their names mixed up.
 func benchTable(n int) *Table {
-	t, _ := new(Table).Apply([]Command{{Op: Found{Site: "paris", AS: 64512, Epoch: "1"}}})
+	t, _ := new(Table).Apply([]Command{{Op: Found{Site: "paris", AS: 64512, Epoch: "1", Level: Level}}})
 	const batch = 128
 	order := rand.New(rand.NewPCG(1, 2)).Perm(n)
 	for len(order) > 0 {

@@ -8,19 +8,27 @@ type Command struct {
 	Op        Op
 }
 
-// Op is what a command does: one of the types below. An Op that this build
-// does not know decodes to nil, which applies as a refusal: propose a new kind
-// of Op only when every node of the site knows it.
+// Op is what a command does: one of the types of this package that apply. An
+// Op that this build does not know decodes to nil, which applies as a refusal;
+// one that needs a higher Level than the site's is refused in the same way.
 type Op interface {
-	// apply is the only way a route ever moves.
+	// apply is the only way anything in a table ever changes.
 	apply(e *edit) Outcome
+	encode(b []byte) []byte
 }
 
 // Size is about how many bytes the command takes in the log.
 func (c *Command) Size() int {
 	const usual = 256
-	if l, ok := c.Op.(Learn); ok {
-		return usual * (1 + len(l.Add) + len(l.Remove)/4)
+	switch op := c.Op.(type) {
+	case Learn:
+		return usual * (1 + len(op.Add) + len(op.Remove)/4)
+	case SetAuthority:
+		return usual + len(op.Certificate) + len(op.Key)
+	case PutToken, UseToken, Note: // with texts that are longer than most
+		return 4 * usual
+	case Renew:
+		return usual * (1 + len(op.Keep)/4)
 	}
 	return usual
 }
@@ -33,13 +41,6 @@ const (
 	Update             // something
 	Upsert             // either
 )
-
-// Found begins a site; it is the first command of its log and works once.
-type Found struct {
-	Site  string
-	AS    uint32
-	Epoch string // minted by the founder; orders by creation time
-}
 
 // Put registers a service at this site.
 type Put struct {

@@ -38,10 +38,11 @@ func (h HoldBack) apply(e *edit) Outcome {
 	next := slices.Clone(e.heldBack)
 	if h.Held {
 		e.heldBack = slices.Insert(next, at, id)
+		e.amend("member/hold", id, "")
 	} else {
 		e.heldBack = slices.Delete(next, at, at+1)
+		e.amend("member/release", id, "")
 	}
-	e.note("", false)
 	return e.done(id, true)
 }
 

@@ -19,6 +19,8 @@ type Machine struct {
 
 	mu   sync.Mutex
 	wake chan struct{} // closed at the next publication; nil while nobody waits
+
+	decode func([]byte) ([]Command, error) // nil for DecodeBatch; tests use one with a defect
 }
 
 var (
@@ -106,17 +108,35 @@ func (m *Machine) publish(t *Table, applied uint64) {
 }
 
 // Apply carries out one log entry and returns its []Outcome, or an error when
-// the entry cannot be read. An unreadable entry changes nothing on any node:
-// it is committed, and stopping at it would stop the site for good.
+// the entry cannot be read or something panics over it. Such an entry changes
+// nothing on any node: it is committed, and stopping at it would stop the site
+// for good.
 func (m *Machine) Apply(entry *raft.Log) any {
-	commands, err := DecodeBatch(entry.Data)
+	table, outcomes, err := m.carryOut(entry.Data)
+	m.publish(table, entry.Index)
 	if err != nil {
-		m.publish(nil, entry.Index)
 		return fmt.Errorf("apply log entry %d: %w", entry.Index, err)
 	}
-	table, outcomes := m.Table().Apply(commands)
-	m.publish(table, entry.Index)
 	return outcomes
+}
+
+// carryOut gives no table when there is an error.
+func (m *Machine) carryOut(data []byte) (table *Table, outcomes []Outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			table, outcomes, err = nil, nil, fmt.Errorf("a defect of this build: %v", p)
+		}
+	}()
+	decode := m.decode
+	if decode == nil {
+		decode = DecodeBatch
+	}
+	commands, err := decode(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	table, outcomes = m.Table().Apply(commands)
+	return table, outcomes, nil
 }
 
 // StoreConfiguration only notes that the index has passed; Raft keeps the

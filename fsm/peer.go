@@ -160,7 +160,7 @@ func (p PutPeer) apply(e *edit) Outcome {
 	}
 	record.config = &own
 	e.putPeer(record)
-	e.note("", false)
+	e.amend(either(old != nil, "peer/update", "peer/create"), record.id, "")
 	e.peersVersion = e.version
 	return e.done(record.id, true)
 }
@@ -182,7 +182,7 @@ func (d DeletePeer) apply(e *edit) Outcome {
 			e.withdrawAll(*spoke)
 		}
 	}
-	e.note("", false)
+	e.amend("peer/delete", p.id, "")
 	e.peersVersion = e.version
 	return e.done(p.id, true)
 }

@@ -7,7 +7,7 @@ type Code string
 
 const (
 	Invalid   Code = "invalid"   // the data breaks a rule that no state could change
-	Forbidden Code = "forbidden" // never given by a table; for what runs before it
+	Forbidden Code = "forbidden" // a join token that is over; else for what runs before a table
 	NotFound  Code = "not_found" // what the command names does not exist
 	Conflict  Code = "conflict"  // what the command names is already something else
 	TooLarge  Code = "too_large" // a bound of the table is reached

@@ -123,15 +123,34 @@ func nameFault(field, name string) string {
 	case !alphanumeric(name[0]) && strings.IndexByte("._-", name[0]) >= 0:
 		wrong = "starts with " + quote(name[:1])
 	default:
-		i := strings.IndexFunc(name, func(r rune) bool {
-			return r >= utf8.RuneSelf || !alphanumeric(byte(r)) && r != '.' && r != '_' && r != '-'
-		})
+		i := strings.IndexFunc(name, notOfNames)
 		if i < 0 {
 			return ""
 		}
 		wrong = "has " + describe(name[i:])
 	}
 	return fmt.Sprintf("%s: %s %s; %s", field, quote(name), wrong, nameRule)
+}
+
+func notOfNames(r rune) bool {
+	return r >= utf8.RuneSelf || !alphanumeric(byte(r)) && r != '.' && r != '_' && r != '-'
+}
+
+// MaxWord is how long a word may be: an id that a program makes up.
+const MaxWord = 64
+
+// wordFault says what keeps a text from being a word.
+func wordFault(field, word string) string {
+	const rule = `use 1 to 64 of letters, digits, ".", "_", "-"`
+	switch i := strings.IndexFunc(word, notOfNames); {
+	case word == "":
+		return field + ": is empty; " + rule
+	case len(word) > MaxWord:
+		return fmt.Sprintf("%s: has %d characters; %s", field, len(word), rule)
+	case i >= 0:
+		return fmt.Sprintf("%s: %s has %s; %s", field, quote(word), describe(word[i:]), rule)
+	}
+	return ""
 }
 
 // IsName tells whether a text can name a service, a site or a peer.

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,11 +18,15 @@ type loader struct {
 	learned  []record
 	changes  map[uint64]change
 	requests []remembered // the old generation, then the young one
+	tokens   []*Token
+	members  []incarnation
+	audit    []AuditEntry
 	records  uint64
 	ended    bool
 
 	path   []string // rooms that decodeRoute uses again
 	packed []byte
+	texts  map[string]string // of the audit, to be shared
 }
 
 func (l *loader) load(frame []byte) error {
@@ -54,6 +59,13 @@ func (l *loader) record(s *scanner) {
 	case recordRequest:
 		r := decodeRequest(s)
 		l.requests = append(l.requests, r.pack())
+	case recordToken:
+		token := decodeToken(s)
+		l.tokens = append(l.tokens, token.clone())
+	case recordMember:
+		l.members = append(l.members, readMember(s))
+	case recordAudit:
+		l.audit = append(l.audit, l.readEntry(s))
 	case recordEnd:
 		l.end(s)
 	}
@@ -68,7 +80,10 @@ func (l *loader) begin(s *scanner) {
 	if h.oldest == 0 || h.oldest > h.version+1 || h.version > mostVersion {
 		s.fail(fmt.Errorf("corrupted: version %d with a history from %d", h.version, h.oldest))
 	}
-	l.changes = make(map[uint64]change)
+	if h.level < 0 || h.level > MaxLevel {
+		s.fail(fmt.Errorf("corrupted: level %d", h.level))
+	}
+	l.changes, l.texts = make(map[uint64]change), make(map[string]string)
 }
 
 func (l *loader) change(s *scanner) {
@@ -114,14 +129,18 @@ func (l *loader) table() (*Table, error) {
 		return nil, err
 	}
 	t := &Table{
-		version: h.version, site: strings.Clone(h.site), as: h.as, epoch: strings.Clone(h.epoch), heldBack: h.heldBack,
+		version: h.version, site: strings.Clone(h.site), as: h.as, epoch: strings.Clone(h.epoch), id: h.id, heldBack: h.heldBack,
 		local: plant(l.local), learned: plant(l.learned), byPeer: plant(l.announced()),
-		peersVersion: h.peersVersion,
+		peersVersion: h.peersVersion, peers: plant(l.peers), members: plant(l.members),
+		authority: h.authority, gossipKeys: h.gossipKeys, gossipKeysVersion: h.gossipKeysVersion,
+		tokens: plant(l.tokens), tokensVersion: h.tokensVersion,
 	}
 	if t.site != "" {
-		t.path = []string{t.site}
+		t.path, t.level = []string{t.site}, cmp.Or(h.level, 1)
 	}
-	t.peers = plant(l.peers)
+	for _, entry := range l.audit {
+		t.trail.keep(entry)
+	}
 	t.history = l.history(t)
 	t.memory = l.memory()
 	return t, nil
@@ -139,6 +158,9 @@ func (l *loader) check() error {
 		{"own routes", uint64(len(l.local)), h.local},
 		{"learned routes", uint64(len(l.learned)), h.learned},
 		{"requests", uint64(len(l.requests)), h.old + h.young},
+		{"tokens", uint64(len(l.tokens)), h.tokens},
+		{"members", uint64(len(l.members)), h.members},
+		{"audit entries", uint64(len(l.audit)), h.audit},
 		{"older requests", min(h.old, uint64(len(l.requests))), h.old},
 	} {
 		if c.got != c.want {
@@ -146,10 +168,23 @@ func (l *loader) check() error {
 		}
 	}
 	if !ascending(l.local) || !ascending(l.learned) || !ascending(l.peers) ||
-		!ascending(l.requests[:h.old]) || !ascending(l.requests[h.old:]) {
+		!ascending(l.requests[:h.old]) || !ascending(l.requests[h.old:]) ||
+		!ascending(l.tokens) || !ascending(l.members) || !l.auditOK() {
 		return errors.New("corrupted: records are out of order")
 	}
 	return l.count()
+}
+
+// auditOK wants the entries in order, and none from the future.
+func (l *loader) auditOK() bool {
+	last := uint64(0)
+	for _, entry := range l.audit {
+		if entry.Index <= last || entry.Index > l.header.version {
+			return false
+		}
+		last = entry.Index
+	}
+	return true
 }
 
 func ascending[T keyed](items []T) bool {

@@ -135,6 +135,24 @@ func decodeHeader(s *scanner) (h header) {
 			h.applied = inner.uint()
 		case 15:
 			h.heldBack = append(h.heldBack, strings.Clone(inner.text()))
+		case 16:
+			h.id = strings.Clone(inner.text())
+		case 17:
+			h.level = int(int64(inner.uint()))
+		case 18:
+			h.authority = readAuthority(&inner)
+		case 19:
+			h.gossipKeys = append(h.gossipKeys, strings.Clone(inner.text()))
+		case 20:
+			h.gossipKeysVersion = inner.uint()
+		case 21:
+			h.tokensVersion = inner.uint()
+		case 22:
+			h.tokens = inner.uint()
+		case 23:
+			h.members = inner.uint()
+		case 24:
+			h.audit = inner.uint()
 		}
 	}
 	s.absorb(&inner)
@@ -235,4 +253,50 @@ func decodeRequest(s *scanner) (r request) {
 	}
 	s.absorb(&inner)
 	return r
+}
+
+func readAuthority(s *scanner) authority {
+	inner := s.message()
+	a := decodeAuthority(&inner)
+	s.absorb(&inner)
+	return authority{strings.Clone(a.certificate), strings.Clone(a.key)}
+}
+
+func readMember(s *scanner) incarnation {
+	inner := s.message()
+	i := decodeIncarnation(&inner)
+	s.absorb(&inner)
+	return incarnation{strings.Clone(i.id), strings.Clone(i.instance)}
+}
+
+// readEntry shares the texts that most entries have in common.
+func (l *loader) readEntry(s *scanner) (a AuditEntry) {
+	inner := s.message()
+	for inner.next() {
+		switch inner.field {
+		case 1:
+			a.Index = inner.uint()
+		case 2:
+			a.At = int64(inner.uint())
+		case 3:
+			a.By = l.shared(inner.text())
+		case 4:
+			a.Action = l.shared(inner.text())
+		case 5:
+			a.ID = strings.Clone(inner.text())
+		case 6:
+			a.Detail = strings.Clone(inner.text())
+		}
+	}
+	s.absorb(&inner)
+	return a
+}
+
+func (l *loader) shared(text string) string {
+	own, known := l.texts[text]
+	if !known {
+		own = strings.Clone(text)
+		l.texts[own] = own
+	}
+	return own
 }

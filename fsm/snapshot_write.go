@@ -32,6 +32,9 @@ const (
 	recordChange  protowire.Number = 5
 	recordRequest protowire.Number = 6
 	recordEnd     protowire.Number = 7
+	recordToken   protowire.Number = 8
+	recordMember  protowire.Number = 9
+	recordAudit   protowire.Number = 10
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -60,6 +63,15 @@ func writeState(w io.Writer, t *Table, applied uint64) error {
 	s.changes(t)
 	for r := range t.memory.all() {
 		s.record(recordRequest, r.encode)
+	}
+	for token := range t.tokens.all() {
+		s.record(recordToken, token.encode)
+	}
+	for member := range t.members.all() {
+		s.record(recordMember, member.encode)
+	}
+	for _, entry := range t.trail.from(t.trail.first) {
+		s.record(recordAudit, entry.encode)
 	}
 	s.record(recordEnd, func(b []byte) []byte { return appendUint(b, 1, s.records) })
 	s.flush()
@@ -145,17 +157,31 @@ type header struct {
 	oldSince, youngSince          int64
 	applied                       uint64
 	heldBack                      []string
+
+	id                               string
+	level                            int // 0 for 1: such a snapshot has the bytes that older builds give it
+	authority                        authority
+	gossipKeys                       []string
+	gossipKeysVersion, tokensVersion uint64
+	tokens, members, audit           uint64
 }
 
 func headerOf(t *Table, applied uint64) header {
-	return header{
+	h := header{
 		site: t.site, as: t.as, epoch: t.epoch,
 		version: t.version, oldest: t.oldest(), peersVersion: t.peersVersion,
 		peers: uint64(t.peers.len), local: uint64(t.local.len), learned: uint64(t.learned.len),
 		old: uint64(t.memory.old.requests.len), oldSince: t.memory.old.since,
 		young: uint64(t.memory.young.requests.len), youngSince: t.memory.young.since,
 		applied: applied, heldBack: t.heldBack,
+		id: t.id, authority: t.authority, gossipKeys: t.gossipKeys,
+		gossipKeysVersion: t.gossipKeysVersion, tokensVersion: t.tokensVersion,
+		tokens: uint64(t.tokens.len), members: uint64(t.members.len), audit: uint64(t.trail.len()),
 	}
+	if t.level > 1 {
+		h.level = t.level
+	}
+	return h
 }
 
 func (h header) encode(b []byte) []byte {
@@ -173,7 +199,18 @@ func (h header) encode(b []byte) []byte {
 	b = appendUint(b, 12, h.young)
 	b = appendUint(b, 13, uint64(h.youngSince))
 	b = appendUint(b, 14, h.applied)
-	return appendTexts(b, 15, h.heldBack)
+	b = appendTexts(b, 15, h.heldBack)
+	b = appendText(b, 16, h.id)
+	b = appendUint(b, 17, uint64(h.level))
+	if h.authority != (authority{}) {
+		b = appendMessage(b, 18, h.authority.encode)
+	}
+	b = appendTexts(b, 19, h.gossipKeys)
+	b = appendUint(b, 20, h.gossipKeysVersion)
+	b = appendUint(b, 21, h.tokensVersion)
+	b = appendUint(b, 22, h.tokens)
+	b = appendUint(b, 23, h.members)
+	return appendUint(b, 24, h.audit)
 }
 
 // encode leaves out what an own route has from its table.

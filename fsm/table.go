@@ -1,5 +1,6 @@
-// Package fsm is the state of a site: the RouteTable, and the commands that
-// alone can change it.
+// Package fsm is the state of a site: the RouteTable, what tells friend from
+// stranger (the site's authority, keys, tokens and known members), the audit of
+// who changed what, and the commands that alone can change any of it.
 //
 // A Table is a value. It never changes, its readers take no lock, and a newer
 // one shares with it all that stayed the same. Table.Apply is deterministic
@@ -25,6 +26,8 @@ type Table struct {
 	site    string
 	as      uint32
 	epoch   string
+	id      string
+	level   int
 	path    []string // of every own route: this site
 
 	local   tree[record]       // own routes by id
@@ -34,7 +37,15 @@ type Table struct {
 	peers        tree[*peer]
 	peersVersion uint64
 	heldBack     []string // members kept from voting, sorted; replaced, never altered
+	members      tree[incarnation]
 
+	authority         authority
+	gossipKeys        []string // replaced, never altered
+	gossipKeysVersion uint64
+	tokens            tree[*Token]
+	tokensVersion     uint64
+
+	trail   trail
 	history sequence[change]
 	memory  memory
 
@@ -60,9 +71,12 @@ func (t *Table) Site() string { return t.site }
 // AS is the autonomous system number of the site.
 func (t *Table) AS() uint32 { return t.as }
 
-// Epoch identifies this life of the site: minted when it was founded or
-// restored, ordered by creation time.
+// Epoch identifies this life of the site: minted when it was founded, renewed
+// or restored, ordered by creation time.
 func (t *Table) Epoch() string { return t.epoch }
+
+// ID is the UUID of the site; empty where its log is older than that.
+func (t *Table) ID() string { return t.id }
 
 // NumLocal counts the site's own routes.
 func (t *Table) NumLocal() int { return t.local.len }
@@ -279,6 +293,14 @@ func (t *Table) Peers() iter.Seq[PeerConfig] {
 			}
 		}
 	}
+}
+
+// NumPeers counts the configured peer sites.
+func (t *Table) NumPeers() (n int) {
+	for range t.Peers() {
+		n++
+	}
+	return n
 }
 
 // Peer returns the configuration of one peer site.

@@ -235,6 +235,8 @@ func (p panics) apply(e *edit) Outcome {
 	panic("a defect")
 }
 
+func (p panics) encode(b []byte) []byte { return b }
+
 func TestAPanicUndoesItsCommandAlone(t *testing.T) {
 	s := begin(t)
 	s.puts("kept")
