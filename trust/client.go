@@ -44,7 +44,7 @@ func verifyPinned(pin Pin, shown []*x509.Certificate, now time.Time) error {
 	}
 	s, err := SubjectOf(shown[0])
 	if err != nil {
-		return fmt.Errorf("%s: %w", whose(shown[0]), err)
+		return fmt.Errorf("%s is of no use here: %w", whose(shown[0]), err)
 	}
 	if s.Role != Node {
 		return fmt.Errorf("%s answered, and a node is needed", s)

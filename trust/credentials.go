@@ -67,6 +67,9 @@ func (c *Credentials) open(from sources, now time.Time) (*identity, error) {
 		return nil, fmt.Errorf("read %s: %w; %s", from.certificate, err, from.remedy)
 	}
 	whole, err := leadsTo(i.roots, "an authority in "+from.authority, chain, now)
+	if errors.Is(err, ErrNotYetValid) { // waiting or a right clock mends it
+		return nil, fmt.Errorf("read %s: %w", from.certificate, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w; %s", from.certificate, err, from.remedy)
 	}
@@ -112,7 +115,7 @@ func (i *identity) member(shown []*x509.Certificate, use x509.ExtKeyUsage, now t
 	}
 	s, err := SubjectOf(shown[0])
 	if err != nil {
-		return Subject{}, fmt.Errorf("%s: %w", whose(shown[0]), err)
+		return Subject{}, fmt.Errorf("%s is of no use here: %w", whose(shown[0]), err)
 	}
 	if s.Site != i.subject.Site {
 		return Subject{}, fmt.Errorf("%s cannot be used here: this is site %s", whose(shown[0]), i.subject.Site)

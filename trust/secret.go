@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"crypto/subtle"
 	"fmt"
 	"log/slog"
 )
@@ -10,9 +11,22 @@ const hidden = "(secret)"
 // Secret is 32 bytes that nothing prints: whatever formats, encodes or logs it
 // gets the word (secret). Token.Text alone reveals it.
 type Secret struct {
-	// A pointer: fmt asks no method of a field that is not exported, and would
-	// print an array that stands there.
-	bytes *[32]byte
+	// A function: of a field that is not exported fmt asks no method, and it
+	// would print an array there, and with some verbs follow a pointer to one.
+	reveal func() [32]byte
+}
+
+func newSecret(bytes [32]byte) Secret {
+	return Secret{func() [32]byte { return bytes }}
+}
+
+// Equal compares in constant time.
+func (s Secret) Equal(other Secret) bool {
+	if s.reveal == nil || other.reveal == nil {
+		return s.reveal == nil && other.reveal == nil
+	}
+	a, b := s.reveal(), other.reveal()
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
 func (Secret) String() string               { return hidden }

@@ -39,15 +39,10 @@ func (c *Credentials) Store(dir string) error {
 }
 
 func (c *Credentials) store(dir string, replace func(name string, data []byte, mode fs.FileMode) error) error {
-	node, err := certificateBlocks(c.Certificate)
+	node, authority, err := c.encode()
 	if err != nil {
 		return err
 	}
-	authority, err := certificateBlocks(c.Authority)
-	if err != nil {
-		return err
-	}
-	node = append(node, pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: c.Key})...)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -56,23 +51,31 @@ func (c *Credentials) store(dir string, replace func(name string, data []byte, m
 	if bytes.Equal(was, authority) {
 		return replace(nodeFile, node, 0o600)
 	}
-	if old, err := certificatesOf(authorityFile, was); err == nil {
-		both, err := certificateBlocks(append(bytes.Clone(c.Authority), old...))
-		if err != nil {
-			return err
-		}
-		if err := replace(authorityFile, both, 0o644); err != nil {
-			return err
-		}
-		if err := replace(nodeFile, node, 0o600); err != nil {
-			return err
-		}
-		return replace(authorityFile, authority, 0o644)
+	both := authority
+	if _, err := certificatesOf(authorityFile, was); err == nil {
+		both = append(bytes.Clone(authority), was...)
 	}
-	if err := replace(authorityFile, authority, 0o644); err != nil {
+	if err := replace(authorityFile, both, 0o644); err != nil {
 		return err
 	}
-	return replace(nodeFile, node, 0o600)
+	if err := replace(nodeFile, node, 0o600); err != nil {
+		return err
+	}
+	if len(both) == len(authority) {
+		return nil
+	}
+	return replace(authorityFile, authority, 0o644)
+}
+
+// encode returns the texts of the two files.
+func (c *Credentials) encode() (node, authority []byte, err error) {
+	if node, err = certificateBlocks(c.Certificate); err != nil {
+		return nil, nil, err
+	}
+	if authority, err = certificateBlocks(c.Authority); err != nil {
+		return nil, nil, err
+	}
+	return append(node, pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: c.Key})...), authority, nil
 }
 
 // replaceFile lets a file have its old content or its new, whatever happens.
@@ -110,8 +113,8 @@ func syncDir(dir string) error {
 }
 
 // Load reads what Store wrote and checks it. Its errors name the file, what is
-// wrong with it and the way out; they are fs.ErrNotExist where nothing was
-// stored yet, and ErrExpired or ErrNotYetValid about dates.
+// wrong with it and the way out; they are fs.ErrNotExist where there is
+// no node.pem yet, and ErrExpired or ErrNotYetValid about dates.
 func Load(dir string, now time.Time) (*Credentials, error) {
 	node := filepath.Join(dir, NodeFile)
 	return load(sources{key: node, certificate: node, authority: filepath.Join(dir, AuthorityFile),
@@ -131,8 +134,11 @@ func load(from sources, now time.Time) (*Credentials, error) {
 	var texts [3][]byte
 	for i, name := range []string{from.key, from.certificate, from.authority} {
 		text, err := readFile(name)
+		if errors.Is(err, fs.ErrNotExist) && name != from.certificate {
+			err = errors.New(err.Error()) // half of it is there: that is not nothing
+		}
 		if err != nil {
-			return nil, fmt.Errorf("%w; put it there, or %s", err, from.remedy)
+			return nil, fmt.Errorf("%w; make it readable for the node, or %s", err, from.remedy)
 		}
 		texts[i] = text
 	}
@@ -142,17 +148,25 @@ func load(from sources, now time.Time) (*Credentials, error) {
 func readFile(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, fileError(name, err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("it has more than %d bytes, which no such file has", maxFile)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, fileError(name, err)
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("read %s: it has more than %d bytes, which no such file has", name, maxFile)
 	}
 	return data, nil
+}
+
+// fileError names the file once.
+func fileError(name string, err error) error {
+	if path := new(fs.PathError); errors.As(err, &path) {
+		err = path.Err
+	}
+	return fmt.Errorf("read %s: %w", name, err)
 }
 
 // decode makes credentials of three texts in PEM.

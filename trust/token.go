@@ -38,10 +38,10 @@ type Token struct {
 // NewToken makes a token with a random ID and secret. Expires is cut to seconds.
 func NewToken(kind Kind, pin Pin, expires time.Time, uses int) Token {
 	var id [5]byte
-	secret := new([32]byte)
+	var secret [32]byte
 	rand.Read(id[:])
 	rand.Read(secret[:])
-	t := Token{Kind: kind, ID: alphabet.EncodeToString(id[:]), Secret: Secret{secret}, Pin: pin, Uses: max(uses, 0)}
+	t := Token{Kind: kind, ID: alphabet.EncodeToString(id[:]), Secret: newSecret(secret), Pin: pin, Uses: max(uses, 0)}
 	if !expires.IsZero() {
 		t.Expires = time.Unix(max(expires.Unix(), 1), 0).UTC()
 	}
@@ -51,19 +51,20 @@ func NewToken(kind Kind, pin Pin, expires time.Time, uses int) Token {
 // Hash is what a site keeps of a token. It depends on kind and ID too, so that
 // the secret of a join token is nothing in a client token's place.
 func (t Token) Hash() [32]byte {
-	if t.Secret.bytes == nil {
+	if t.Secret.reveal == nil {
 		return [32]byte{}
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "catalyst token secret\x00%s\x00%s\x00", t.Kind, t.ID)
-	h.Write(t.Secret.bytes[:])
+	secret := t.Secret.reveal()
+	h.Write(secret[:])
 	return [32]byte(h.Sum(nil))
 }
 
 // Matches tells in constant time whether the hash is this token's.
 func (t Token) Matches(hash []byte) bool {
 	own := t.Hash()
-	return t.Secret.bytes != nil && subtle.ConstantTimeCompare(own[:], hash) == 1
+	return t.Secret.reveal != nil && subtle.ConstantTimeCompare(own[:], hash) == 1
 }
 
 // IsToken tells whether a text means to be a token. Only ParseToken knows
@@ -103,11 +104,12 @@ const (
 func (t Token) Text() string {
 	prefix, known := prefixes[t.Kind]
 	id, err := alphabet.DecodeString(t.ID)
-	if !known || err != nil || len(id) != 5 || t.Secret.bytes == nil {
+	if !known || err != nil || len(id) != 5 || t.Secret.reveal == nil {
 		return ""
 	}
 	b := append([]byte{tokenVersion, 0}, id...)
-	b = append(b, t.Secret.bytes[:]...)
+	secret := t.Secret.reveal()
+	b = append(b, secret[:]...)
 	if t.Pin.IsZero() {
 		b = append(b, 0)
 	} else {
@@ -187,8 +189,7 @@ func decodeToken(b []byte) (t Token, ok bool) {
 	if len(b) < 5+32+1 {
 		return t, false
 	}
-	secret := [32]byte(b[5:37])
-	t.ID, t.Secret = alphabet.EncodeToString(b[:5]), Secret{&secret}
+	t.ID, t.Secret = alphabet.EncodeToString(b[:5]), newSecret([32]byte(b[5:37]))
 	pinned, b := b[37] == 1, b[38:]
 	if pinned {
 		if len(b) < len(t.Pin) {

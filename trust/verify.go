@@ -63,34 +63,36 @@ func (t trusted) verify(certificates []*x509.Certificate, use x509.ExtKeyUsage) 
 	}
 	options := x509.VerifyOptions{Roots: t.roots, Intermediates: helpers, CurrentTime: t.now, KeyUsages: []x509.ExtKeyUsage{use}}
 	chains, err := leaf.Verify(options)
-	if err == nil {
-		return chains[0], nil
+	if err != nil {
+		return nil, t.explain(leaf, err)
 	}
-	return nil, t.explain(leaf, options, err)
+	return chains[0], nil
 }
 
 // explain turns x509's error into a sentence with a way out.
-func (t trusted) explain(leaf *x509.Certificate, options x509.VerifyOptions, err error) error {
+func (t trusted) explain(leaf *x509.Certificate, err error) error {
 	var unknown x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	switch {
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		if err := dateFault(whose(invalid.Cert), invalid.Cert, t.now); err != nil {
-			return err
-		}
-	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
-		return fmt.Errorf("%s may not be used for this: its extended key usage must allow serverAuth and clientAuth for a node, clientAuth for a client", whose(leaf))
 	case errors.As(err, &unknown):
-		// x509 says the same of an authority that is out of date.
-		options.CurrentTime = leaf.NotBefore
-		if chains, earlier := leaf.Verify(options); earlier == nil {
-			for _, c := range chains[0][1:] {
-				if err := dateFault(whose(c)+" that signed it", c, t.now); err != nil {
-					return fmt.Errorf("%s: %w", whose(leaf), err)
-				}
-			}
-		}
 		return fmt.Errorf("%s is not signed by %s: it is of another site, or this site was founded anew since", whose(leaf), t.names)
+	case !errors.As(err, &invalid):
+	case invalid.Reason == x509.Expired && invalid.Cert.Equal(leaf):
+		return orElse(dateFault(whose(leaf), leaf, t.now), err)
+	case invalid.Reason == x509.Expired:
+		return fmt.Errorf("%s: %w", whose(leaf), orElse(dateFault(whose(invalid.Cert)+" that signed it", invalid.Cert, t.now), err))
+	case invalid.Reason == x509.IncompatibleUsage:
+		return fmt.Errorf("%s may not be used for this: its extended key usage must allow serverAuth and clientAuth for a node, clientAuth for a client", whose(leaf))
+	case invalid.Reason == x509.CANotAuthorizedForThisName:
+		return fmt.Errorf("%s is signed by an authority that may not speak for it: %w", whose(leaf), err)
 	}
 	return fmt.Errorf("%s: %w", whose(leaf), err)
+}
+
+// orElse keeps a refusal a refusal, should there be no better words for it.
+func orElse(better, err error) error {
+	if better != nil {
+		return better
+	}
+	return err
 }
