@@ -24,7 +24,7 @@ func follow(t testing.TB, table *Table, log [][]byte) (*Table, []Outcome) {
 }
 
 func logOf(c *choices) [][]byte {
-	log := [][]byte{EncodeBatch(nil, []Command{{Op: Found{Site: "paris", AS: 1, Epoch: "e"}}})}
+	log := [][]byte{EncodeBatch(nil, []Command{{Op: c.founding()}})}
 	for c.more() {
 		log = append(log, EncodeBatch(nil, c.batch()))
 	}
@@ -86,7 +86,7 @@ func FuzzASnapshotAndTheTailAreTheLog(f *testing.F) {
 // grouped, outcomes included: group commit changes nothing.
 func TestBatchesAreOnlyAWayToCarryCommands(t *testing.T) {
 	c := randomChoices(9, 6000)
-	table, _ := new(Table).Apply([]Command{{Op: Found{Site: "paris"}}})
+	table, _ := new(Table).Apply([]Command{{Op: Found{Site: "paris", Level: Level}}})
 	var all []Command
 	for c.more() {
 		all = append(all, c.batch()...)

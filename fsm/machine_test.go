@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -72,6 +73,40 @@ func TestAnEntryThatCannotBeReadDoesNotStopTheSite(t *testing.T) {
 	}
 	n.commits(Put{Service: service("a")})
 	if n.Table().NumLocal() != 1 {
+		t.Error("the next entry was not applied")
+	}
+}
+
+// A build with a defect: the site goes on without the entry.
+func TestAnEntryThatPanicsDoesNotStopTheSite(t *testing.T) {
+	n := newNode(t)
+	before := n.Table()
+	poison := &raft.Log{Index: 2, Data: EncodeBatch(nil, []Command{{Op: Put{Service: service("a")}}})}
+
+	n.decode = func([]byte) ([]Command, error) { panic("a defect of the decoder") }
+	err, ok := n.Machine.Apply(poison).(error)
+	if !ok || !strings.Contains(err.Error(), "apply log entry 2: a defect of this build: a defect of the decoder") {
+		t.Errorf("got %v", err)
+	}
+	if n.Table() != before || n.Applied() != 2 {
+		t.Errorf("the table moved, or the index %d did not", n.Applied())
+	}
+
+	n.decode = func([]byte) ([]Command, error) {
+		return []Command{{RequestID: "r1", Op: panics{Put{Service: service("b")}}}, {Op: Put{Service: service("c")}}}, nil
+	}
+	poison.Index = 3
+	outcomes, ok := n.Machine.Apply(poison).([]Outcome)
+	if !ok || outcomes[0].Code != Internal || outcomes[1].Code != "" {
+		t.Errorf("got %+v", outcomes)
+	}
+	if n.Table().NumLocal() != 1 || n.Applied() != 3 {
+		t.Errorf("%d routes, applied %d", n.Table().NumLocal(), n.Applied())
+	}
+
+	n.decode, n.index = nil, 3
+	n.commits(Put{Service: service("d")})
+	if n.Table().NumLocal() != 2 {
 		t.Error("the next entry was not applied")
 	}
 }

@@ -20,6 +20,7 @@ type model struct {
 	back    map[string]bool
 	told    []Change
 	done    map[string]modelRequest
+	guard
 }
 
 type modelRequest struct {
@@ -28,7 +29,7 @@ type modelRequest struct {
 }
 
 func newModel() *model {
-	return &model{routes: map[[3]string]Route{}, configs: map[string]PeerConfig{}, held: map[string]Held{}, back: map[string]bool{}, done: map[string]modelRequest{}}
+	return &model{routes: map[[3]string]Route{}, configs: map[string]PeerConfig{}, held: map[string]Held{}, back: map[string]bool{}, done: map[string]modelRequest{}, guard: newGuard()}
 }
 
 func (m *model) apply(c Command) Outcome {
@@ -37,9 +38,14 @@ func (m *model) apply(c Command) Outcome {
 		return before.Outcome
 	}
 	was := m.version
-	o := m.op(c.At, c.Op)
+	entry := m.describe(c.Op)
+	o := m.op(c, c.Op)
 	if o.Code == "" {
 		o.Changed = m.version != was
+	}
+	if o.Changed && entry.Action != "" && m.level >= 2 {
+		entry.Index, entry.At, entry.By = m.version, c.At, c.By
+		m.audit = append(m.audit, entry)
 	}
 	o.Index = m.version
 	if c.RequestID != "" {
@@ -48,15 +54,16 @@ func (m *model) apply(c Command) Outcome {
 	return o
 }
 
-func (m *model) op(now int64, op Op) Outcome {
+func (m *model) op(c Command, op Op) Outcome {
 	if f, ok := op.(Found); ok {
 		if m.site != "" {
 			return Outcome{Code: Conflict}
 		}
-		m.site = f.Site
+		m.site, m.epoch, m.id, m.level = f.Site, f.Epoch, f.ID, max(f.Level, 1)
 		m.version++
 		return Outcome{}
 	}
+	now := c.At
 	switch op := op.(type) {
 	case Put:
 		return m.put(now, op)
@@ -110,7 +117,7 @@ func (m *model) op(now int64, op Op) Outcome {
 			m.version++
 		}
 	default:
-		return Outcome{Code: Invalid}
+		return Outcome{Code: m.guarded(c)}
 	}
 	return Outcome{}
 }
@@ -333,7 +340,7 @@ func TestTheTableIsWhatAMapWouldBe(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			c, m, table := randomChoices(seed, 12_000), newModel(), new(Table)
-			founding := []Command{{Op: Found{Site: "paris", AS: 1, Epoch: "e"}}}
+			founding := []Command{{Op: c.founding()}}
 			for batch := founding; c.more(); batch = c.batch() {
 				var outcomes []Outcome
 				table, outcomes = table.Apply(batch)
@@ -347,6 +354,7 @@ func TestTheTableIsWhatAMapWouldBe(t *testing.T) {
 				m.compare(t, table)
 			}
 			m.compareChanges(t, table)
+			m.compareAudit(t, table)
 		})
 	}
 }
@@ -379,6 +387,7 @@ func (m *model) compare(t *testing.T, table *Table) {
 	for _, peer := range []string{"london", "rome", "oslo"} {
 		m.comparePeer(t, table, peer)
 	}
+	m.compareGuard(t, table)
 }
 
 func (m *model) comparePeer(t *testing.T, table *Table, peer string) {

@@ -45,7 +45,7 @@ func (c *choices) batch() []Command {
 
 func (c *choices) command() Command {
 	c.now += int64(pick(c, 0, 1, 1000, 60_000, 300_000, -1000))
-	command := Command{At: c.now, By: "admin", Op: c.op()}
+	command := Command{At: c.now, By: pick(c, "admin", "admin", "token ops"), Op: c.op()}
 	if c.of(3) == 0 {
 		command.RequestID = fmt.Sprint("r", c.of(12))
 	}
@@ -53,7 +53,7 @@ func (c *choices) command() Command {
 }
 
 func (c *choices) op() Op {
-	switch c.of(22) {
+	switch c.of(32) {
 	case 0, 1, 2, 3, 4, 5, 6:
 		return Put{Mode: Mode(c.of(3)), Service: c.service()}
 	case 7, 8, 9:
@@ -72,8 +72,49 @@ func (c *choices) op() Op {
 		return OpenPeer{Peer: c.peer(), Epoch: pick(c, "", "e1", "e2"), Term: uint64(c.of(3)), Collector: c.of(5) == 0}
 	case 20:
 		return BindPeer{ID: c.peer(), Peer: c.peer()}
+	case 21, 22, 23:
+		return c.tokenOp()
+	case 24:
+		return Admit{ID: c.member(), Instance: pick(c, "i1", "i1", "i2")}
+	case 25:
+		return pick[Op](c, Expel{ID: c.member()}, Expel{ID: c.member()}, Raise{Level: c.of(4)})
+	case 26:
+		return SetAuthority{Certificate: []byte(pick(c, "c1", "c1", "c2")), Key: []byte(pick(c, "k1", "k1", ""))}
+	case 27, 28:
+		return SetGossipKeys{Was: uint64(c.of(40)), Keys: pick(c, [][]byte{hash("1")}, [][]byte{hash("2"), hash("1")}, [][]byte{hash("1"), hash("1")}, nil)}
+	case 29:
+		return Renew{Epoch: fmt.Sprintf("e%03d", c.of(256)), ID: pick(c, "id-1", "id-2", ""), Keep: pick(c, nil, []string{"n1"}, []string{"n2", "n3"})}
+	case 30:
+		return Note{Action: pick(c, "member/remove", "member/promote", ""), ID: c.member(), Detail: pick(c, "", "by force")}
 	}
-	return pick[Op](c, nil, Found{Site: "paris"}, HoldBack{ID: pick(c, "n1", "n2"), Held: c.of(2) == 0})
+	return pick[Op](c, nil, Found{Site: "paris"}, HoldBack{ID: c.member(), Held: c.of(2) == 0})
+}
+
+// founding is of either level.
+func (c *choices) founding() Found {
+	return Found{Site: "paris", AS: 1, Epoch: "e", ID: pick(c, "id-1", ""), Level: pick(c, 2, 2, 2, 0)}
+}
+
+func (c *choices) member() string { return pick(c, "n1", "n2", "n3") }
+
+func (c *choices) tokenOp() Op {
+	id := pick(c, "t1", "t2", "t3", "t4")
+	switch c.of(3) {
+	case 0:
+		return RevokeToken{ID: id, Force: c.of(2) == 0}
+	case 1:
+		return UseToken{ID: id, For: pick(c, "n1 00ff", "n2 00fe")}
+	}
+	t := Token{ID: id, Role: pick(c, RoleAdmin, RoleAdmin, RoleJoin, RoleJoin, RolePeer, RoleViewer), Hash: hash(id), ExpiresAt: c.now + int64(pick(c, 1, 200_000, 900_000, 0))}
+	switch {
+	case t.Role == RoleJoin:
+		t.Uses = c.of(4)
+	case t.Role == RolePeer:
+		t.Site = c.peer()
+	case c.of(2) == 0:
+		t.ExpiresAt = 0
+	}
+	return PutToken{t}
 }
 
 func (c *choices) service() Service {

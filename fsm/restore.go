@@ -29,7 +29,7 @@ func (t *Table) accepts(backup *Table, epoch string) error {
 	case t.site == "":
 		return &Refusal{Conflict, "the site is not founded yet; bootstrap it first, then restore the backup"}
 	case backup.site != t.site:
-		return &Refusal{Conflict, fmt.Sprintf("the backup is of site %q, and this is site %q; give a backup of %[2]s, or restore this one at a site that was founded as %[1]s", backup.site, t.site)}
+		return &Refusal{Conflict, fmt.Sprintf("the backup is of site %q, and this is site %q; give a backup of %[2]q, or restore this one at a site that was founded as %[1]q", backup.site, t.site)}
 	case epoch <= t.epoch:
 		return &Refusal{Conflict, epochMessage(epoch, t.epoch)}
 	case backup.version >= mostVersion:

@@ -13,7 +13,7 @@ import (
 
 // busy is a table with something of everything.
 func busy(t testing.TB) *Table {
-	table, _ := new(Table).Apply([]Command{{Op: Found{Site: "paris", AS: 64512, Epoch: "e"}}})
+	table, _ := new(Table).Apply([]Command{{Op: Found{Site: "paris", AS: 64512, Epoch: "e", ID: "id", Level: Level}}})
 	for c := randomChoices(5, 2000); c.more(); {
 		table, _ = table.Apply(c.batch())
 	}
@@ -29,7 +29,7 @@ func busy(t testing.TB) *Table {
 
 func TestARestoredTableIsTheSame(t *testing.T) {
 	for what, table := range map[string]*Table{
-		"never founded": new(Table), "just founded": begin(t).table, "busy": busy(t),
+		"never founded": new(Table), "just founded": begin(t).table, "busy": busy(t), "of level 2": everything(),
 	} {
 		data := snapshotOf(t, table)
 		back := restored(t, data)
@@ -132,6 +132,12 @@ func TestASnapshotThatContradictsItselfIsRefused(t *testing.T) {
 			return appendMessage(b, recordEnd, func(b []byte) []byte { return appendUint(b, 1, n) })
 		}
 	}
+	token := func(id string) func([]byte) []byte {
+		return func(b []byte) []byte { return appendMessage(b, recordToken, (&Token{ID: id}).encode) }
+	}
+	entry := func(index uint64) func([]byte) []byte {
+		return func(b []byte) []byte { return appendMessage(b, recordAudit, AuditEntry{Index: index}.encode) }
+	}
 	ok := header{oldest: 1}
 	for _, c := range []struct {
 		payload []byte
@@ -148,6 +154,13 @@ func TestASnapshotThatContradictsItselfIsRefused(t *testing.T) {
 		{record(head(header{oldest: 1, local: 1}), local("a\x00b"), end(2)), "corrupted: the name"},
 		{record(head(header{oldest: 1, learned: 1}), learned, end(2)), "from a peer that is not there"},
 		{record(head(header{oldest: 1, old: 1<<64 - 1, young: 1}), end(1)), "older requests"},
+		{record(head(header{oldest: 1, tokens: 1}), end(1)), "0 tokens where the header says 1"},
+		{record(head(header{oldest: 1, members: 1}), end(1)), "0 members where the header says 1"},
+		{record(head(header{oldest: 1, audit: 1}), end(1)), "0 audit entries where the header says 1"},
+		{record(head(header{oldest: 1, level: -1}), end(1)), "level -1"},
+		{record(head(header{oldest: 1, tokens: 2}), token("b"), token("a"), end(3)), "out of order"},
+		{record(head(header{oldest: 1, version: 9, audit: 2}), entry(4), entry(4), end(3)), "out of order"},
+		{record(head(header{oldest: 1, version: 9, audit: 1}), entry(10), end(2)), "out of order"},
 		{record(head(ok), end(7)), "1 records where 7 were written"},
 		{record(head(ok), end(1), local("a")), "records after the end"},
 		{append(record(head(ok)), 0xff), "torn"},
@@ -211,6 +224,7 @@ func FuzzReadSnapshot(f *testing.F) {
 	f.Add(whole[len(snapshotMagic)+1+frameHead:])
 	small, _ := new(Table).Apply(everyOp()[:5])
 	f.Add(snapshotOf(f, small)[len(snapshotMagic)+1+frameHead:])
+	f.Add(snapshotOf(f, everything())[len(snapshotMagic)+1+frameHead:])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// As it is, and past the checksum, where the records are.
@@ -222,6 +236,9 @@ func FuzzReadSnapshot(f *testing.F) {
 			table, _ = table.Apply(everyOp())
 			for r := range table.All() {
 				table.Paths(r.ID())
+			}
+			for a := range table.Audit(table.Version()) {
+				table.Token(a.ID)
 			}
 			restored(t, snapshotOf(t, table))
 		}
