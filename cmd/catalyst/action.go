@@ -18,48 +18,80 @@ type action struct {
 	RequestID string `json:"requestId"`
 }
 
-// result is the contract's ActionResult.
-type result struct {
+// verdict is the part of an ActionResult that all of them have.
+type verdict struct {
 	Success bool   `json:"success"`
 	Code    string `json:"code"`
 	Error   string `json:"error"`
 	Index   uint64 `json:"index"`
-	Data    struct {
-		ID        string `json:"id"`
-		Site      string `json:"site"`
-		Voters    *int   `json:"voters"`
-		Tolerates *int   `json:"tolerates"`
-		Gateway   *struct {
+}
+
+func (v verdict) succeeded() bool { return v.Success }
+
+// outcome is an ActionResult, whatever its data.
+type outcome interface{ succeeded() bool }
+
+// result is the contract's ActionResult, with the data of most actions.
+type result struct {
+	verdict
+	Data struct {
+		ID     string `json:"id"`
+		Site   string `json:"site"`
+		Role   string `json:"role"`
+		DryRun bool   `json:"dryRun"`
+		strength
+		Before  *strength `json:"before"`
+		Gateway *struct {
 			State string `json:"state"`
 			Error string `json:"error"`
 		} `json:"gateway"`
 	} `json:"data"`
 }
 
+// strength is what a site survives.
+type strength struct {
+	Voters    *int `json:"voters"`
+	Tolerates *int `json:"tolerates"`
+}
+
 // act sends an action under a new requestId, which makes it safe to repeat at
 // another node, and prints what became of it.
 func (c *client) act(cmd *cobra.Command, a action, done func(result)) error {
+	return actAs(c, cmd, a, func(r result) error { done(r); return nil })
+}
+
+// actAs is act for results whose data is more than most have.
+func actAs[T outcome](c *client, cmd *cobra.Command, a action, done func(T) error) error {
 	a.RequestID = rand.Text()
 	answer, err := c.ask(cmd.Context(), func(ctx context.Context, scope *transport.Promise) (any, error) {
 		return scope.Call("applyAction", a).Await(ctx)
 	})
-	return c.settle(cmd, answer, err, done)
+	return settleAs(c, cmd, answer, err, done)
 }
 
 // settle prints an ActionResult; a refusal becomes the error.
 func (c *client) settle(cmd *cobra.Command, answer any, err error, done func(result)) error {
+	return settleAs(c, cmd, answer, err, func(r result) error { done(r); return nil })
+}
+
+// settleAs is settle for results whose data is more than most have.
+func settleAs[T outcome](c *client, cmd *cobra.Command, answer any, err error, done func(T) error) error {
 	if err != nil {
 		return c.unsettled(cmd, err)
 	}
-	err = show(cmd, c, answer, func(r result) {
-		if r.Success {
-			done(r)
+	var ended error
+	err = show(cmd, c, answer, func(r T) {
+		if r.succeeded() {
+			ended = done(r)
 		}
 	})
+	if err == nil {
+		err = ended
+	}
 	if err != nil {
 		return err
 	}
-	var r result
+	var r verdict
 	if err := transport.Decode(answer, &r); err != nil || r.Success {
 		return err
 	}
@@ -77,6 +109,9 @@ func (c *client) unsettled(cmd *cobra.Command, err error) error {
 	case errors.As(err, &u) && u.unsure:
 		u.message += "; it may have been done all the same"
 		u.hint = "look with " + looking(cmd) + " before doing it again"
+		if cmd.Name() == "init" {
+			u.hint += "; if the site was founded, its admin token is lost: stop the node, empty its data directory and begin anew"
+		}
 	case errors.As(err, &f) && f.code != "" && c.output == "json":
 		if err := printJSON(cmd.OutOrStdout(), map[string]any{"success": false, "code": f.code, "error": f.message}); err != nil {
 			return err
@@ -106,9 +141,13 @@ func refusalHint(cmd *cobra.Command, code string) string {
 // looking is the command that shows what cmd changes.
 func looking(cmd *cobra.Command) string {
 	for _, beside := range cmd.Parent().Commands() {
-		if beside.Name() == "list" {
+		if beside.Name() == "list" && cmd.Name() != "list" {
 			return beside.CommandPath()
 		}
+	}
+	switch cmd.Name() {
+	case "init", "restore":
+		return "catalyst status"
 	}
 	return "catalyst members"
 }

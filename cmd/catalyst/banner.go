@@ -17,7 +17,7 @@ const bannerNodes = 4
 // look asks the last node for the site's state.
 func (s *devSite) look(ctx context.Context) (status, []member, error) {
 	last := s.children[len(s.children)-1]
-	c := &client{token: s.adminToken, timeout: 5 * time.Second, addresses: []string{"ws://" + last.addresses.RPC + "/rpc"}}
+	c := &client{security: security{shown: s.adminToken}, timeout: 5 * time.Second, addresses: []string{"ws://" + last.addresses.RPC + "/rpc"}}
 	var (
 		st  status
 		all memberList

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -22,31 +21,35 @@ const answerBytes = 64 << 20
 type client struct {
 	address string // as given, comma-separated
 	token   string
+	caFile  string
 	timeout time.Duration
 	output  format
 
+	security
 	addresses []string // WebSocket URLs, in the order they are tried
 }
 
 func (c *client) addFlags(flags *pflag.FlagSet) {
 	c.output = "table"
-	flags.StringVar(&c.address, "address", "ws://localhost:3000/rpc", "`nodes` to ask, comma-separated, tried in turn (CATALYST_ADDR)")
-	flags.StringVar(&c.token, "token", "", "`token` to show to the node (CATALYST_TOKEN)")
+	flags.StringVar(&c.address, "address", "localhost:3000", "`nodes` to ask, comma-separated, tried in turn (CATALYST_ADDR)")
+	flags.StringVar(&c.token, "token", "", "`token` to show to the node; it also says whose certificates to trust (CATALYST_TOKEN)")
+	flags.StringVar(&c.caFile, "ca-file", "", "`file` of authorities to trust beside the system's, in PEM form (CATALYST_CA_FILE)")
 	flags.DurationVar(&c.timeout, "timeout", 10*time.Second, "how long to try for an answer")
 	flags.VarP(&c.output, "output", "o", "what stdout gets")
 	fromEnv(flags, "address", "CATALYST_ADDR", "CATALYST_ORCHESTRATOR_URL")
 	fromEnv(flags, "token", "CATALYST_TOKEN")
+	fromEnv(flags, "ca-file", "CATALYST_CA_FILE")
 }
 
 // parseAddresses makes WebSocket URLs of what people write: host:port alone,
-// http for ws, and no path all do.
-func parseAddresses(list string) ([]string, error) {
+// which gets the scheme, http for ws, and no path all do.
+func parseAddresses(list, scheme string) ([]string, error) {
 	var addresses []string
 	for text := range strings.SplitSeq(list, ",") {
 		if text = strings.TrimSpace(text); text == "" {
 			continue
 		}
-		address, err := parseAddress(text)
+		address, err := parseAddress(text, scheme)
 		if err != nil {
 			return nil, err
 		}
@@ -58,10 +61,10 @@ func parseAddresses(list string) ([]string, error) {
 	return addresses, nil
 }
 
-func parseAddress(text string) (string, error) {
+func parseAddress(text, scheme string) (string, error) {
 	full := text
 	if !strings.Contains(full, "://") {
-		full = "ws://" + full
+		full = scheme + "://" + full
 	}
 	u, err := url.Parse(full)
 	schemes := map[string]string{"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
@@ -87,9 +90,9 @@ type link struct {
 
 // dial opens a session. ctx bounds the dialling alone.
 func (c *client) dial(ctx context.Context, address string) (*link, error) {
-	conn, err := ws.Dial(ctx, address, ws.Options{MessageBytes: answerBytes, Ping: c.silence()})
+	conn, err := ws.Dial(ctx, address, ws.Options{MessageBytes: answerBytes, Ping: c.silence(), Client: c.web()})
 	if err != nil {
-		return nil, &dialError{err}
+		return nil, c.dialFailed(address, err)
 	}
 	l := &link{
 		address: address,
@@ -98,10 +101,10 @@ func (c *client) dial(ctx context.Context, address string) (*link, error) {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	l.end = end
 	l.running.Go(func() { _ = l.session.Run(life) })
-	if c.token == "" {
+	if c.shown == "" {
 		l.scope = l.session.Main().Call("connectionFromCli")
 	} else {
-		l.scope = l.session.Main().Call("connectionFromCli", c.token)
+		l.scope = l.session.Main().Call("connectionFromCli", c.shown)
 	}
 	return l, nil
 }
@@ -129,9 +132,3 @@ func (c *client) theOne(command string) error {
 	}
 	return nil
 }
-
-// dialError says that no session came about, so nothing was asked.
-type dialError struct{ err error }
-
-func (e *dialError) Error() string { return fmt.Sprintf("dial: %v", e.err) }
-func (e *dialError) Unwrap() error { return e.err }

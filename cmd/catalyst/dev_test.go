@@ -130,7 +130,7 @@ func TestATakenPortIsNamed(t *testing.T) {
 	defer l.Close()
 	port := l.Addr().(*net.TCPAddr).Port
 	var said strings.Builder
-	root := newRoot(strings.NewReader(""), io.Discard, &said)
+	root := newRoot(strings.NewReader(""), io.Discard, &said, nil)
 	root.SetArgs([]string{"dev", "--port", fmt.Sprint(port)})
 	status := report(&said, root.ExecuteContext(t.Context()))
 	want := fmt.Sprintf("RPC of node-1 needs tcp 127.0.0.1:%d: address already in use\nhint: stop what listens there, or move the site with --port", port)

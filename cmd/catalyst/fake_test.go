@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -15,6 +18,7 @@ import (
 
 	"github.com/catalyst/orchestrator/transport"
 	"github.com/catalyst/orchestrator/transport/ws"
+	"github.com/catalyst/orchestrator/trust"
 )
 
 // fakeSite is a site that keeps services and peers in maps. Its nodes share
@@ -30,6 +34,12 @@ type fakeSite struct {
 	gateway  string                    // state in answers; none leaves it out
 	watchers []*transport.Stub
 	changed  chan struct{} // closed and replaced when a watcher came or went
+
+	about  map[string]any // more of what status says
+	mixed  bool           // the members are of different levels, and one has a problem
+	backup string         // what snapshot gives
+	ill    bool           // diagnose finds something
+	skew   time.Duration  // of the nodes' clocks
 
 	indifferent bool // every action succeeds and none is kept
 }
@@ -50,6 +60,7 @@ type fakeNode struct {
 
 	mu       sync.Mutex
 	token    string
+	shown    any      // as token, last
 	rejects  []string // codes with which the next calls reject
 	chaos    *rand.Rand
 	stalls   bool // takes calls and answers none
@@ -63,7 +74,32 @@ func (s *fakeSite) node(name string) *fakeNode {
 	return n
 }
 
+// secureNode speaks TLS with a certificate of the authority.
+func (s *fakeSite) secureNode(name string, a trust.Authority) (*fakeNode, error) {
+	key, request, err := trust.NewRequest(name)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	certificate, err := a.Issue(request, trust.Subject{Site: "paris", Role: trust.Node, Name: name}, []string{"127.0.0.1"}, now, time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	k := &trust.Keeper{}
+	if err := k.Set(&trust.Credentials{Key: key, Certificate: certificate, Authority: a.Certificate}); err != nil {
+		return nil, err
+	}
+	n := &fakeNode{site: s, name: name, sessions: map[*transport.Session]context.CancelFunc{}}
+	n.server = httptest.NewUnstartedServer(http.HandlerFunc(n.serve))
+	n.server.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are part of the tests
+	n.server.Listener = tls.NewListener(n.server.Listener, k.ServerRPC())
+	n.server.Start()
+	return n, nil
+}
+
 func (n *fakeNode) address() string { return "ws" + strings.TrimPrefix(n.server.URL, "http") + "/rpc" }
+
+func (n *fakeNode) hostPort() string { return strings.TrimPrefix(n.server.URL, "http://") }
 
 func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/rpc" {
@@ -103,12 +139,15 @@ func (n *fakeNode) publicAPI(drop context.CancelFunc) *transport.Target {
 	scope := func(ctx context.Context, c *transport.Call) (any, error) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
+		n.shown = c.Arg(0)
 		if n.token != "" && c.Arg(0) != n.token {
 			return nil, rejection("unauthenticated", "this site wants a token: give it with --token (CATALYST_TOKEN)")
 		}
 		return n.cliScope(drop), nil
 	}
-	return transport.NewTarget(map[string]transport.Method{"connectionFromCli": scope})
+	return transport.NewTarget(map[string]transport.Method{
+		"connectionFromCli": scope, "version": canned(map[string]any{"version": "v1.2.3", "protocol": 1}),
+	})
 }
 
 func rejection(code, message string) error {
@@ -122,17 +161,22 @@ func (n *fakeNode) cliScope(drop context.CancelFunc) *transport.Target {
 		"listRoutes":      n.site.listRoutes,
 		"showRoute":       n.site.showRoute,
 		"listPeers":       n.site.listPeers,
-		"listMembers":     canned(map[string]any{"members": fakeMembers}),
+		"listMembers":     n.site.listMembers,
 		"listMetrics": canned(map[string]any{"metrics": []any{
 			map[string]any{"id": "books:http:graphql", "site": "paris", "ageMs": 7_200_000, "paths": 2, "best": true, "gateway": "applied"},
 			map[string]any{"id": "ledger:tcp", "site": "rome", "peer": "rome", "ageMs": 90_000, "paths": 1, "best": true, "stale": true},
 		}}),
 		"status":      n.status,
 		"watchRoutes": n.site.watchRoutes,
-		"join": func(_ context.Context, c *transport.Call) (any, error) {
-			return map[string]any{"success": true, "data": map[string]any{"id": n.name, "site": "paris"}}, nil
-		},
-		"leave": canned(map[string]any{"success": true, "data": map[string]any{"id": n.name, "voters": 3, "tolerates": 1}}),
+		"init":        n.init,
+		"join":        n.join,
+		"leave":       n.leave,
+		"listTokens":  listTokens,
+		"listKeys":    listKeys,
+		"listAudit":   n.site.listAudit,
+		"snapshot":    n.site.snapshot,
+		"restore":     n.site.restore,
+		"diagnose":    n.diagnose,
 	}
 	for name, m := range methods {
 		methods[name] = n.unreliable(m, drop)
@@ -194,6 +238,23 @@ var fakeMembers = []any{
 	map[string]any{"id": "c", "role": "voter", "state": "failed", "rpc": "", "raft": "10.0.0.3:3001", "gossip": "", "version": ""},
 }
 
+func (s *fakeSite) listMembers(context.Context, *transport.Call) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var members []any
+	for i, one := range fakeMembers {
+		m := maps.Clone(one.(map[string]any))
+		if s.mixed {
+			m["level"] = 2 - i/2
+		}
+		if s.mixed && i == 2 {
+			m["problem"] = "has lost its data:\ncatalyst member remove c"
+		}
+		members = append(members, m)
+	}
+	return map[string]any{"members": members}, nil
+}
+
 func (n *fakeNode) status(context.Context, *transport.Call) (any, error) {
 	n.site.mu.Lock()
 	defer n.site.mu.Unlock()
@@ -219,6 +280,7 @@ func (n *fakeNode) status(context.Context, *transport.Call) (any, error) {
 			"lastPush": time.Now().Add(-3 * time.Hour).UnixMilli(), "quarantined": quarantined,
 		}
 	}
+	maps.Copy(answer, n.site.about)
 	return answer, nil
 }
 
@@ -258,13 +320,14 @@ func refusedAs(code, message string) map[string]any {
 
 // decide applies an action as the table would.
 func (s *fakeSite) decide(resource, verb string, data map[string]any) map[string]any {
-	if resource == "member" {
-		if id := data["id"]; id != "c" {
-			return refusedAs("conflict", fmt.Sprintf("id: without %v 1 of 2 voters would be alive: the site would lose its quorum", id))
-		}
-		return map[string]any{"success": true, "index": s.index, "data": map[string]any{"id": "c", "voters": 2, "tolerates": 0}}
-	}
-	if resource == "peer" {
+	switch resource {
+	case "member":
+		return s.decideMember(data)
+	case "token":
+		return s.decideToken(verb, data)
+	case "keys":
+		return s.decideKeys()
+	case "peer":
 		return s.decidePeer(verb, data)
 	}
 	if resource != "dataChannel" {

@@ -26,12 +26,12 @@ func TestHelpOfEveryCommand(t *testing.T) {
 			}
 		}
 	}
-	walk(newRoot(nil, nil, nil))
+	walk(newRoot(nil, nil, nil, nil))
 }
 
 func compareHelp(t *testing.T, name string, path []string) {
 	var out, errs bytes.Buffer
-	root := newRoot(strings.NewReader(""), &out, &errs)
+	root := newRoot(strings.NewReader(""), &out, &errs, nil)
 	root.SetArgs(append(path, "--help"))
 	if err := root.Execute(); err != nil || errs.Len() > 0 {
 		t.Fatalf("help: %v, stderr %q", err, errs.String())

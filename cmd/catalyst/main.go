@@ -11,11 +11,15 @@ import (
 	"time"
 )
 
-func main() {
+func main() { os.Exit(run(onDisk{})) }
+
+// run is the program, with what it knows of nodes' files; it returns the exit
+// status.
+func run(files nodeFiles) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once, unless a wrapper such as
 	// timeout(1) merely sent the first one twice.
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
-	root := newRoot(os.Stdin, os.Stdout, os.Stderr)
-	os.Exit(report(os.Stderr, root.ExecuteContext(ctx)))
+	root := newRoot(os.Stdin, os.Stdout, os.Stderr, files)
+	return report(os.Stderr, root.ExecuteContext(ctx))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 )
@@ -15,6 +16,8 @@ type member struct {
 	Raft    string `json:"raft"`
 	Gossip  string `json:"gossip"`
 	Version string `json:"version"`
+	Level   int    `json:"level"`
+	Problem string `json:"problem"`
 }
 
 type memberList struct {
@@ -33,46 +36,135 @@ func membersCommand(c *client) *cobra.Command {
 			}
 			return show(cmd, c, answer, func(l memberList) {
 				if len(l.Members) == 0 {
-					hint(cmd, "this node is in no site: catalyst join GOSSIP_ADDR takes it into one")
+					hint(cmd, "this node is in no site: catalyst join ADDR takes it into one, catalyst init founds one")
 					return
 				}
-				var rows [][]string
-				for _, m := range l.Members {
-					rows = append(rows, []string{m.ID, m.Role, m.State, m.RPC, m.Raft, m.Gossip, m.Version})
-				}
-				table(cmd.OutOrStdout(), "ID ROLE STATE RPC RAFT GOSSIP VERSION", rows)
+				l.print(cmd.OutOrStdout())
 			})
 		},
 	}
 }
 
-func memberCommand(c *client) *cobra.Command {
-	return group("member", "Change who belongs to the site and who votes",
-		memberVerb(c, "remove", "Take a node out of the site", "removed", `A node that cannot be reached is taken out as well: that is what to do with a
-machine that will not come back. A node that runs does better with catalyst leave.`),
-		memberVerb(c, "promote", "Make a non-voter a voter", "votes now", ""),
-		memberVerb(c, "demote", "Make a voter a non-voter", "no longer votes", "It stays a non-voter until it is promoted by hand."))
+func (l memberList) print(w io.Writer) {
+	header, mixed := "ID ROLE STATE RPC RAFT GOSSIP VERSION", l.mixed()
+	if mixed {
+		header += " LEVEL"
+	}
+	var rows [][]string
+	for _, m := range l.Members {
+		row := []string{m.ID, m.Role, m.State, m.RPC, m.Raft, m.Gossip, m.Version}
+		if mixed {
+			row = append(row, some(uint64(m.Level)))
+		}
+		rows = append(rows, row)
+	}
+	table(w, header, rows)
+	for _, m := range l.Members {
+		if m.Problem != "" {
+			fmt.Fprintf(w, "%s: %s\n", m.ID, oneLine(m.Problem))
+		}
+	}
 }
 
-func memberVerb(c *client, verb, short, done, long string) *cobra.Command {
+// mixed tells whether the nodes are of different feature levels, as in the
+// middle of an upgrade.
+func (l memberList) mixed() bool {
+	levels := map[int]bool{}
+	for _, m := range l.Members {
+		if m.Level != 0 {
+			levels[m.Level] = true
+		}
+	}
+	return len(levels) > 1
+}
+
+func memberCommand(c *client) *cobra.Command {
+	return group("member", "Change who belongs to the site and who votes",
+		memberVerb(c, "remove", "Take a node out of the site", verb{"removed", "would be removed"}, `A node that cannot be reached is taken out as
+well: that is what to do with a machine that will not come back, or has lost its
+data. A node that runs does better with catalyst leave.`),
+		memberVerb(c, "promote", "Make a non-voter a voter", verb{"votes now", "would vote"}, ""),
+		memberVerb(c, "demote", "Make a voter a non-voter", verb{"no longer votes", "would no longer vote"}, "It stays a non-voter until it is promoted by hand."))
+}
+
+// change is what a command that changes the site's members was told.
+type change struct {
+	dryRun, force bool
+}
+
+func (f *change) addFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would become of the site, and change nothing")
+	forceFlag(cmd, &f.force)
+}
+
+func forceFlag(cmd *cobra.Command, force *bool) {
+	cmd.Flags().BoolVar(force, "force", false, "do it in spite of a refusal that names this flag")
+}
+
+// data is what the node is told, beside whom it is about.
+func (f change) data() map[string]any {
+	data := map[string]any{}
+	if f.dryRun {
+		data["dryRun"] = true
+	}
+	if f.force {
+		data["force"] = true
+	}
+	return data
+}
+
+// print says what was done to id, or would be.
+func (f change) print(cmd *cobra.Command, id string, v verb, r result) {
+	if r.Data.DryRun {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s %s%s; nothing was changed\n", id, v.would, r.effect())
+		return
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s %s%s\n", id, v.done, r.effect())
+	if f.dryRun {
+		hint(cmd, "it was done, in spite of --dry-run: the node is of a version that knows none")
+	}
+}
+
+// verb is what a member's change is called when it is done, and before.
+type verb struct{ done, would string }
+
+func memberVerb(c *client, name, short string, v verb, long string) *cobra.Command {
+	f := &change{}
 	cmd := &cobra.Command{
-		Use:   verb + " ID",
-		Short: short,
-		Args:  want("ID"),
+		Use:     name + " ID",
+		Short:   short,
+		Example: "  catalyst member " + name + " n3 --dry-run",
+		Args:    want("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a := action{Resource: "member", Action: verb, Data: map[string]any{"id": args[0]}}
-			return c.act(cmd, a, func(r result) {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s %s%s\n", args[0], done, r.quorum())
-			})
+			data := f.data()
+			data["id"] = args[0]
+			return c.act(cmd, action{Resource: "member", Action: name, Data: data}, func(r result) { f.print(cmd, args[0], v, r) })
 		},
 	}
 	if long != "" {
 		cmd.Long = short + ". " + long
 	}
+	f.addFlags(cmd)
 	return cmd
 }
 
-// quorum is what the site survives after a change of its members.
+// effect is what the site survives after a change of its members, and what it
+// survived before.
+func (r result) effect() string {
+	text := r.quorum()
+	if b := r.Data.Before; text != "" && b != nil && b.Voters != nil && b.Tolerates != nil {
+		text += fmt.Sprintf(" (before: %s, %s)", count(*b.Voters, "voter"), failures(*b.Tolerates))
+	}
+	return text
+}
+
+func failures(n int) string {
+	if n == 0 {
+		return "no failure"
+	}
+	return count(n, "failure")
+}
+
 func (r result) quorum() string {
 	if r.Data.Voters == nil || r.Data.Tolerates == nil {
 		return ""
@@ -80,40 +172,25 @@ func (r result) quorum() string {
 	return "; " + status{Leader: "some", Voters: *r.Data.Voters, Tolerates: *r.Data.Tolerates}.quorum()
 }
 
-func joinCommand(c *client) *cobra.Command {
-	return &cobra.Command{
-		Use:     "join GOSSIP_ADDR",
-		Short:   "Tell the waiting node at --address to join a site",
-		Example: `  catalyst join 10.0.0.1:3002 --address 10.0.0.4:3000`,
-		Args:    want("GOSSIP_ADDR"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.theOne("join"); err != nil {
-				return err
-			}
-			answer, err := c.ask(cmd.Context(), method("join", args[0]))
-			return c.settle(cmd, answer, err, func(r result) {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s joined site %s; it votes when it has caught up\n", r.Data.ID, r.Data.Site)
-			})
-		},
-	}
-}
-
 func leaveCommand(c *client) *cobra.Command {
-	return &cobra.Command{
+	f := &change{}
+	cmd := &cobra.Command{
 		Use:   "leave",
 		Short: "Take the node at --address out of its site, gracefully",
 		Long: `Take the node at --address out of its site, gracefully: it hands over, the site
-goes on without it, and its process ends. To end a process for a while, stop it instead.`,
-		Example: `  catalyst leave --address 10.0.0.4:3000`,
-		Args:    want(),
+goes on without it, and its process ends. To end a process for a while, stop it
+instead. --dry-run shows first what the site would survive.`,
+		Example: `  catalyst leave --address 10.0.0.4:3000 --dry-run
+  catalyst leave --address 10.0.0.4:3000`,
+		Args: want(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.theOne("leave"); err != nil {
 				return err
 			}
-			answer, err := c.ask(cmd.Context(), method("leave"))
-			return c.settle(cmd, answer, err, func(r result) {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s left%s\n", r.Data.ID, r.quorum())
-			})
+			answer, err := c.ask(cmd.Context(), method("leave", f.data()))
+			return c.settle(cmd, answer, err, func(r result) { f.print(cmd, r.Data.ID, verb{"left", "would leave"}, r) })
 		},
 	}
+	f.addFlags(cmd)
+	return cmd
 }

@@ -91,9 +91,9 @@ func hint(cmd *cobra.Command, format string, args ...any) {
 	fmt.Fprintf(cmd.ErrOrStderr(), "hint: "+format+"\n", args...)
 }
 
-// isTerminal tells whether a person looks at w.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+// isTerminal tells whether a person looks at, or types into, a stream.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
@@ -106,6 +106,42 @@ func since(instant int64) string {
 }
 
 func ago(instant int64) string { return since(instant) + " ago" }
+
+// instant is a point in time that several people can agree on.
+func instant(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// until words when something ends; 0 is never.
+func until(ms int64) string {
+	if ms == 0 {
+		return "never"
+	}
+	if left := time.Until(time.UnixMilli(ms)); left > 0 {
+		return "in " + span(left)
+	}
+	return ago(ms)
+}
+
+// deadline is until with the instant, for sentences: 2026-01-01 12:00:00 UTC (in 24h).
+func deadline(ms int64) string { return instant(ms) + " (" + until(ms) + ")" }
+
+// size words a number of bytes.
+func size(n int64) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d B", n)
+	case n < 1000_000:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	case n < 1000_000_000:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	default:
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+	}
+}
 
 // seconds words a setting exactly, which span does not.
 func seconds(n float64) string {

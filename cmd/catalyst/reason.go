@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -20,6 +21,8 @@ func reason(err error) string {
 		d   *dialError
 	)
 	switch {
+	case errors.As(err, &d) && d.said != "":
+		return d.said
 	case errors.As(err, &dns):
 		return "no such host " + dns.Name
 	case errors.As(err, &sys):
@@ -33,6 +36,16 @@ func reason(err error) string {
 	default:
 		return oneLine(err.Error())
 	}
+}
+
+// isNetwork tells whether the network failed, or time ran out.
+func isNetwork(err error) bool {
+	var (
+		dns *net.DNSError
+		sys syscall.Errno
+	)
+	return errors.As(err, &dns) || errors.As(err, &sys) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF)
 }
 
 // oneLine keeps an error to a line of output. It may quote another site, whose

@@ -15,7 +15,7 @@ const takes = "takes"
 
 // newRoot composes the command tree. A later command is one constructor in its
 // own file and one line here.
-func newRoot(in io.Reader, out, errs io.Writer) *cobra.Command {
+func newRoot(in io.Reader, out, errs io.Writer, files nodeFiles) *cobra.Command {
 	c := &client{}
 	root := &cobra.Command{
 		Use:   "catalyst",
@@ -24,6 +24,8 @@ func newRoot(in io.Reader, out, errs io.Writer) *cobra.Command {
 and drive a GraphQL gateway from it.
 
 Try it out with:  catalyst dev --nodes 3
+For real:         catalyst node on each machine, catalyst init on the first,
+                  and on the others the join line that it prints
 
 Every flag that names a variable is also read from the environment, then from
 .env in the working directory. Exit status: 0 done, 1 refused, 2 wrong usage,
@@ -42,12 +44,13 @@ Every flag that names a variable is also read from the environment, then from
 	c.addFlags(root.PersistentFlags())
 	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 
-	root.AddCommand(
-		devCommand(), nodeCommand(),
-		joinCommand(c), leaveCommand(c), statusCommand(c), membersCommand(c), memberCommand(c),
-		serviceCommand(c), peerCommand(c), routeCommand(c), applyCommand(c), metricsCommand(c),
-		versionCommand(c),
-	)
+	together(root, "Run", devCommand(), nodeCommand())
+	together(root, "Site", initCommand(c), joinCommand(c), leaveCommand(c), statusCommand(c), membersCommand(c), memberCommand(c))
+	together(root, "Routes", serviceCommand(c), peerCommand(c), routeCommand(c), applyCommand(c), metricsCommand(c))
+	together(root, "Security", tokenCommand(c), keysCommand(c), auditCommand(c))
+	together(root, "Backup and repair", snapshotCommand(c, files), doctorCommand(c, files), recoverCommand(c, files))
+	together(root, "This program", versionCommand(c))
+	root.SetCompletionCommandGroupID("This program")
 	root.InitDefaultCompletionCmd("completion")
 	completion, _, _ := root.Find([]string{"completion"})
 	offline(completion)
@@ -71,9 +74,18 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 	})
 }
 
+// together adds commands that help lists under one title.
+func together(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title})
+	for _, cmd := range commands {
+		cmd.GroupID = title
+		root.AddCommand(cmd)
+	}
+}
+
 // offline marks a command, and those below it, as asking no node.
 func offline(cmd *cobra.Command, flags ...string) *cobra.Command {
-	cmd.Annotations = map[string]string{takes: strings.Join(flags, " ")}
+	cmd.Annotations = map[string]string{takes: strings.Join(flags, " ") + " "}
 	for _, below := range cmd.Commands() {
 		offline(below, flags...)
 	}
@@ -151,9 +163,19 @@ func (c *client) prepare(cmd *cobra.Command, _ []string) error {
 	if c.timeout < time.Millisecond {
 		return unusable("give a duration such as 10s", "--timeout is %s: want more than nothing", c.timeout)
 	}
+	if err := c.secure(cmd); err != nil {
+		return err
+	}
 	var err error
-	c.addresses, err = parseAddresses(c.address)
-	return err
+	if c.addresses, err = parseAddresses(c.address, c.scheme); err != nil {
+		return err
+	}
+	for _, address := range c.addresses {
+		if err := c.refusePlain(address); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // refuseForeign refuses client flags on commands that would ignore them.
@@ -170,13 +192,16 @@ const usageTemplate = `Usage:
   {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}{{if .HasExample}}
 
 Examples:
-{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
+{{.Example}}{{end}}{{$below := .Commands}}{{range $group := .Groups}}
+
+{{$group.Title}}:{{range $below}}{{if and .IsAvailableCommand (eq .GroupID $group.ID)}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if and .HasAvailableSubCommands (not .Groups)}}
 
 Commands:{{range .Commands}}{{if .IsAvailableCommand}}
   {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
 
 {{if .HasParent}}Flags{{else}}Flags of every command that asks a node{{end}}:
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}{{if eq (len .Annotations) 0}}
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}{{if not .Annotations.takes}}
 
 Flags of every command that asks a node:
 {{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{end}}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,15 +13,20 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/catalyst/orchestrator/trust"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"catalyst": main})
+	testscript.Main(m, map[string]func(){"catalyst": func() { os.Exit(run(fakeFiles{})) }})
 }
 
 // TestScripts runs testdata/script against a site of the nodes a and b, whose
 // addresses are $A and $B. Nobody listens at
-// $DEAD, and $ELSEWHERE is no node.
+// $DEAD, and $ELSEWHERE is no node. $SECURE is host:port of a node that speaks
+// TLS; ca.pem holds its authority, $TOKEN and $JOIN carry its fingerprint,
+// $OTHER another, $BARE none. $PLAIN and $GONE are host:port of b and of
+// nobody.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -31,6 +38,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"node": cmdNode, "gateway": cmdGateway, "applied": cmdApplied, "status": cmdStatus,
 			"watched": cmdWatched, "setting": cmdSetting, "event": cmdEvent, "many": cmdMany,
+			"site": cmdSite, "status-says": cmdStatusSays,
 		},
 	})
 }
@@ -55,12 +63,31 @@ func setUpSite(e *testscript.Env) error {
 		"ELSEWHERE="+strings.TrimSuffix(s.nodes["a"].address(), "/rpc")+"/elsewhere",
 		"GORACE=atexit_sleep_ms=0") // the race detector's default is a second
 	e.Values[siteKey{}] = s
-	return nil
+	return s.secure(e)
+}
+
+// secure adds a node that speaks TLS, and tokens.
+func (s *scriptSite) secure(e *testscript.Env) error {
+	ours, err := trust.NewAuthority("paris", "5f0c", time.Now())
+	if err != nil {
+		return err
+	}
+	n, err := s.secureNode("s", ours)
+	if err != nil {
+		return err
+	}
+	s.nodes["s"] = n
+	e.Defer(n.stop)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ours.Certificate})
+	token := func(kind trust.Kind, pin trust.Pin) string { return trust.NewToken(kind, pin, time.Time{}, 1).Text() }
+	e.Vars = append(e.Vars, "SECURE="+n.hostPort(), "PLAIN="+s.nodes["b"].hostPort(), "GONE="+s.nodes["dead"].hostPort(), "TOKEN="+token(trust.ClientToken, ours.Pin()), "JOIN="+token(trust.JoinToken, ours.Pin()),
+		"OTHER="+token(trust.ClientToken, trust.PinOf([]byte("another"))), "BARE="+token(trust.ClientToken, trust.Pin{}))
+	return os.WriteFile(filepath.Join(e.WorkDir, "ca.pem"), ca, 0o600)
 }
 
 func siteOf(ts *testscript.TestScript) *scriptSite { return ts.Value(siteKey{}).(*scriptSite) }
 
-// node NAME token TOKEN|rejects CODE...|drops N|stops
+// node NAME token TOKEN|rejects CODE...|drops N|stops|was-shown [TOKEN]
 func cmdNode(ts *testscript.TestScript, _ bool, args []string) {
 	n := siteOf(ts).nodes[args[0]]
 	if args[1] == "stops" {
@@ -72,6 +99,11 @@ func cmdNode(ts *testscript.TestScript, _ bool, args []string) {
 	switch args[1] {
 	case "token":
 		n.token = args[2]
+	case "was-shown":
+		got, _ := n.shown.(string)
+		if want := strings.Join(args[2:], ""); got != want {
+			ts.Fatalf("the node was shown the token %q, want %q", got, want)
+		}
 	case "rejects":
 		n.rejects = args[2:]
 	case "drops":
@@ -89,6 +121,36 @@ func cmdGateway(ts *testscript.TestScript, _ bool, args []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gateway = strings.Join(args, " ")
+}
+
+// site mixed|ill|backup TEXT|skew DURATION
+func cmdSite(ts *testscript.TestScript, _ bool, args []string) {
+	s := siteOf(ts)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch args[0] {
+	case "mixed":
+		s.mixed = true
+	case "ill":
+		s.ill = true
+	case "backup":
+		s.backup = args[1]
+	case "skew":
+		skew, err := time.ParseDuration(args[1])
+		ts.Check(err)
+		s.skew = skew
+	default:
+		ts.Fatalf("unknown: site %v", args)
+	}
+}
+
+// status-says JSON is added to what status answers from now on.
+func cmdStatusSays(ts *testscript.TestScript, _ bool, args []string) {
+	s := siteOf(ts)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.about = map[string]any{}
+	ts.Check(json.Unmarshal([]byte(args[0]), &s.about))
 }
 
 // applied FILE compares the changes that the site made with a file.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,7 @@ type status struct {
 	AS        uint32         `json:"as"`
 	Epoch     string         `json:"epoch"`
 	Version   string         `json:"version"`
+	Level     int            `json:"level"`
 	Role      string         `json:"role"`
 	Leader    string         `json:"leader"`
 	Term      uint64         `json:"term"`
@@ -25,6 +27,9 @@ type status struct {
 	Voters    int            `json:"voters"`
 	Tolerates int            `json:"tolerates"`
 	Gateway   *gatewayStatus `json:"gateway"`
+	Secured   *bool          `json:"secured"`              // nodes before security do not say
+	Expires   int64          `json:"certificateExpiresAt"` // of the node that answered
+	ReadOnly  string         `json:"readOnly"`             // why it refuses changes
 	Peers     struct {
 		Established int `json:"established"`
 		Configured  int `json:"configured"`
@@ -74,22 +79,49 @@ func method(name string, args ...any) question {
 }
 
 func (s status) print(w io.Writer) {
-	fields(w, [][2]string{
+	lines := [][2]string{
 		{"site", fmt.Sprintf("%s (AS %d)", s.Site, s.AS)},
-		{"node", fmt.Sprintf("%s, %s, version %s", s.Node, s.Role, s.Version)},
+		{"node", s.node()},
 		{"leader", s.leader()},
 		{"quorum", s.quorum()},
 		{"index", fmt.Sprintf("%d", s.Index)},
 		{"routes", fmt.Sprintf("%s local, %s learned", thousands(s.Routes.Local), thousands(s.Routes.Learned))},
 		{"peers", s.peers()},
 		{"gateway", s.gateway()},
-	})
+	}
+	if s.Secured != nil {
+		lines = append(lines, [2]string{"security", s.security()})
+	}
+	if s.ReadOnly != "" {
+		lines = append(lines, [2]string{"warning", s.Node + " refuses changes: " + oneLine(s.ReadOnly)})
+	}
+	fields(w, lines)
 	if s.Gateway == nil {
 		return
 	}
 	for _, q := range s.Gateway.Quarantined {
 		fmt.Fprintf(w, "%-9s %s is held back: %s\n", "", q.ID, oneLine(q.Error))
 	}
+}
+
+func (s status) node() string {
+	text := fmt.Sprintf("%s, %s, version %s", s.Node, s.Role, s.Version)
+	if s.Level > 0 {
+		text += fmt.Sprintf(", level %d", s.Level)
+	}
+	return text
+}
+
+func (s status) security() string {
+	switch {
+	case !*s.Secured:
+		return "none: plain ws://, see catalyst init"
+	case s.Expires == 0:
+		return "TLS"
+	case s.Expires < time.Now().UnixMilli():
+		return "TLS; the certificate of " + s.Node + " EXPIRED " + ago(s.Expires) + ", see catalyst doctor"
+	}
+	return "TLS; certificate renews by itself, valid until " + deadline(s.Expires)
 }
 
 func (s status) leader() string {
@@ -137,11 +169,13 @@ func (s status) gateway() string {
 func (s status) next() string {
 	switch {
 	case s.Role == "waiting":
-		return "this node waits: catalyst join GOSSIP_ADDR --address NODE takes it into a site"
+		return "this node waits: catalyst init founds a site with it, catalyst join ADDR takes it into one"
+	case s.ReadOnly != "":
+		return "catalyst doctor says what to do; other nodes of the site take changes meanwhile"
 	case s.Leader == "":
 		return "start the missing nodes, the site recovers by itself; catalyst members shows which"
 	case s.Tolerates == 0:
-		return "bring back nodes that are down (catalyst members), or add some with catalyst node --join"
+		return "bring back nodes that are down (catalyst members), or add some with catalyst join"
 	case s.Gateway != nil && s.Gateway.State == "pending":
 		return "the gateway does not answer yet; the site keeps trying"
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,9 +33,7 @@ func (t *tries) note(address string, err error) {
 	if isDial(err) && t.last[address] != nil && late {
 		return // time ran out: what was said before tells more
 	}
-	if !isDial(err) && (late || errors.Is(err, transport.ErrBroken) || codeOf(err) == "unknown_outcome") {
-		t.unsure = true
-	}
+	t.unsure = t.unsure || isUnsure(err)
 	t.last[address] = err
 }
 
@@ -71,6 +70,7 @@ func (t *tries) failure() error {
 	case !t.reached():
 		f.message = "no node answers at " + strings.Join(said, "; ")
 		f.hint = "start a site with catalyst dev, or name a node that runs with --address (CATALYST_ADDR)"
+		t.distrusted(f, said)
 	case t.saw("no_leader"):
 		f.message = "the site has no leader; asked " + strings.Join(said, "; ")
 		f.hint = "catalyst members shows which nodes are missing; catalyst route list --stale still reads"
@@ -79,6 +79,32 @@ func (t *tries) failure() error {
 		f.hint = "see catalyst status; name more nodes with --address A,B, or wait longer with --timeout"
 	}
 	return &unanswered{failure: f, unsure: t.unsure}
+}
+
+// wayOut is what to do about a session that did not come about.
+func wayOut(err error) string {
+	var d *dialError
+	if errors.As(err, &d) && d.way != "" {
+		return d.way
+	}
+	return "start the node there, or name one that runs with --address (CATALYST_ADDR)"
+}
+
+// distrusted corrects what is said when somebody answers and TLS stands
+// between.
+func (t *tries) distrusted(f *failure, said []string) {
+	all := true
+	for i := len(t.order) - 1; i >= 0; i-- {
+		var d *dialError
+		if errors.As(t.last[t.order[i]], &d) && d.said != "" {
+			f.hint = cmp.Or(d.way, f.hint)
+		} else {
+			all = false
+		}
+	}
+	if all {
+		f.message = "no session with " + strings.Join(said, "; ")
+	}
 }
 
 func (t *tries) saw(code string) bool {
