@@ -50,6 +50,17 @@ bench-rpc: node transport/interop/node_modules ## the figures of the transport b
 bench-peering: cluster-tests/js/node_modules ## the figures of peering: full table, latency, failover, a mesh of 20 sites
 	$(GO) test -run '^$$' -bench Peering -benchtime 1x -timeout 15m ./cluster-tests
 
+.PHONY: vagrant-check
+vagrant-check: export VAGRANT_CHECKPOINT_DISABLE = 1
+vagrant-check: build vagrant shellcheck systemd-analyze ## the Vagrantfile, the systemd unit and the shell scripts are in order
+	vagrant validate --ignore-provider
+	@# In a tree of its own, with the program where the unit expects it.
+	@root=$$(mktemp -d) && trap 'rm -rf "$$root"' EXIT && \
+		DESTDIR=$$root packaging/install.sh $(BIN) && \
+		mkdir -p $$root/usr/lib/systemd && cp -r /usr/lib/systemd/system $$root/usr/lib/systemd/ && \
+		systemd-analyze verify --recursive-errors=no --root=$$root catalyst.service
+	shellcheck -x -P SCRIPTDIR packaging/*.sh packaging/vagrant/*.sh
+
 .PHONY: fuzz
 fuzz: ## fuzz every decoder for a minute each
 	@for target in $$(grep -rlE '^func Fuzz' --include=*_test.go . | xargs -n1 dirname | sort -u); do \
@@ -72,6 +83,18 @@ node:
 .PHONY: ip
 ip:
 	@command -v ip >/dev/null || { apt-get update && apt-get install -y iproute2; }
+
+.PHONY: vagrant
+vagrant:
+	@command -v vagrant >/dev/null || { apt-get update && apt-get install -y --no-install-recommends vagrant; }
+
+.PHONY: shellcheck
+shellcheck:
+	@command -v shellcheck >/dev/null || { apt-get update && apt-get install -y shellcheck; }
+
+.PHONY: systemd-analyze
+systemd-analyze:
+	@command -v systemd-analyze >/dev/null || { apt-get update && apt-get install -y --no-install-recommends systemd; }
 
 %/node_modules: %/package-lock.json | node
 	cd $* && npm ci --no-audit --no-fund --loglevel=error
