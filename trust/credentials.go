@@ -48,37 +48,31 @@ func (c *Credentials) open(from sources, now time.Time) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots, err := parseCertificates(from.authority, c.Authority, from.remedy)
+	roots, err := parseAuthorities(from.authority, c.Authority, from.remedy)
 	if err != nil {
 		return nil, err
 	}
 	leaf := chain[0]
-	i := &identity{credentials: c, roots: x509.NewCertPool(), begins: leaf.NotBefore, ends: leaf.NotAfter}
-	for _, root := range roots {
-		if !root.IsCA {
-			return nil, fmt.Errorf("read %s: %s is not that of an authority; put the authority's own certificate there", from.authority, whose(root))
-		}
-		i.roots.AddCert(root)
-	}
 	if !belongs(key, leaf) {
 		return nil, fmt.Errorf("read %s: the key does not belong to the first certificate of %s; put the two together that were made together, or %s", from.key, from.certificate, from.remedy)
 	}
-	if i.subject, err = nodeSubject(leaf); err != nil {
+	subject, err := nodeSubject(leaf)
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w; %s", from.certificate, err, from.remedy)
 	}
-	whole, err := leadsTo(i.roots, "an authority in "+from.authority, chain, now)
+	whole, err := leadsTo(roots, "an authority in "+from.authority, chain, now)
 	if errors.Is(err, ErrNotYetValid) { // waiting or a right clock mends it
 		return nil, fmt.Errorf("read %s: %w", from.certificate, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w; %s", from.certificate, err, from.remedy)
 	}
-	i.pair = tls.Certificate{PrivateKey: key, Leaf: leaf}
+	pair := tls.Certificate{PrivateKey: key, Leaf: leaf}
 	for _, c := range whole {
-		i.pair.Certificate = append(i.pair.Certificate, c.Raw)
+		pair.Certificate = append(pair.Certificate, c.Raw)
 	}
-	i.pin = PinOf(whole[len(whole)-1].Raw)
-	return i, nil
+	return &identity{credentials: c, subject: subject, begins: leaf.NotBefore, ends: leaf.NotAfter,
+		pair: pair, roots: roots, pin: PinOf(whole[len(whole)-1].Raw)}, nil
 }
 
 func nodeSubject(leaf *x509.Certificate) (Subject, error) {
@@ -132,4 +126,19 @@ func parseCertificates(name string, der []byte, remedy string) ([]*x509.Certific
 		return nil, fmt.Errorf("read %s: %w; %s", name, err, remedy)
 	}
 	return all, nil
+}
+
+func parseAuthorities(name string, der []byte, remedy string) (*x509.CertPool, error) {
+	all, err := parseCertificates(name, der, remedy)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, c := range all {
+		if !c.IsCA {
+			return nil, fmt.Errorf("read %s: %s is not that of an authority; put the authority's own certificate there", name, whose(c))
+		}
+		pool.AddCert(c)
+	}
+	return pool, nil
 }

@@ -207,12 +207,24 @@ func TestOlderThanTLS13IsRefused(t *testing.T) {
 	}
 }
 
-// A pin may be of an authority between the root and the node.
+// WebSockets are an upgrade of HTTP/1.1, and clients offer HTTP/2 first.
+func TestHTTP1IsSpoken(t *testing.T) {
+	client := showing(nil)
+	client.NextProtos = []string{"h2", "http/1.1"}
+	m := meet(t, keeping(enrol(found("paris"), n1("paris"), noon)).ServerRPC(), client)
+	if got, want := m.client.ConnectionState().NegotiatedProtocol, "http/1.1"; m.err() != nil || got != want {
+		t.Errorf("got %q, %v, want %s", got, m.err(), want)
+	}
+}
+
+// A pin may be of an authority between the root and the node, or of the node's
+// own certificate, as long as that is in use.
 func TestAPinInTheMiddleOfAChain(t *testing.T) {
 	root := (*signer)(nil).forge(authorities)
 	middle := root.forge(authorities)
-	server := keeping(middle.forge(nil).credentials(root.certificate.Raw)).ServerRPC()
-	for name, pinned := range map[string]*signer{"root": root, "middle": middle} {
+	node := middle.forge(nil)
+	server := keeping(node.credentials(root.certificate.Raw)).ServerRPC()
+	for name, pinned := range map[string]*signer{"root": root, "middle": middle, "node": node} {
 		client := Pinned(PinOf(pinned.certificate.Raw))
 		client.Time = atNoon
 		if m := meet(t, server, client); m.err() != nil {

@@ -26,7 +26,8 @@ const (
 	maxFile          = 1 << 20
 )
 
-// Store writes the credentials into a directory, which it makes if need be.
+// Store writes the credentials into a directory, which it makes if need be. It
+// does not check them.
 //
 // The key and its certificate are one file, replaced in one step. Where the
 // authority changes, its file holds the old and the new one until that is

@@ -211,6 +211,25 @@ func TestWhatLoadSays(t *testing.T) {
 	golden(t, "load", said.String())
 }
 
+// What comes by another way than files is checked in the same way.
+func TestCheckNamesThePart(t *testing.T) {
+	c := enrol(found("paris"), n1("paris"), noon)
+	for want, broken := range map[string]Credentials{
+		"read key: the key cannot be used: ":                          {nil, c.Certificate, c.Authority},
+		"read certificate: there is no certificate in it":             {c.Key, nil, c.Authority},
+		"read certificate: x509: malformed":                           {c.Key, c.Key, c.Authority},
+		"read authority: there is no certificate in it":               {c.Key, c.Certificate, nil},
+		"read authority: the certificate of node n1 of site paris is": {c.Key, c.Certificate, c.Certificate},
+	} {
+		if err := broken.Check(noon); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	if err := c.Check(noon); err != nil {
+		t.Error(err)
+	}
+}
+
 // An authority that is over says so, and does not pass for a stranger.
 func TestAnAuthorityThatIsOver(t *testing.T) {
 	root := (*signer)(nil).forge(func(c *x509.Certificate) { authorities(c); c.NotAfter = noon.Add(day) })

@@ -35,13 +35,14 @@ type Token struct {
 	Uses    int       // of a join token when it was made
 }
 
-// NewToken makes a token with a random ID and secret. Expires is cut to seconds.
+// NewToken makes a token with a random ID and secret. Expires is cut to seconds,
+// and uses to what is between 0 and 2,147,483,647.
 func NewToken(kind Kind, pin Pin, expires time.Time, uses int) Token {
 	var id [5]byte
 	var secret [32]byte
 	rand.Read(id[:])
 	rand.Read(secret[:])
-	t := Token{Kind: kind, ID: alphabet.EncodeToString(id[:]), Secret: newSecret(secret), Pin: pin, Uses: max(uses, 0)}
+	t := Token{Kind: kind, ID: alphabet.EncodeToString(id[:]), Secret: newSecret(secret), Pin: pin, Uses: min(max(uses, 0), maxUses)}
 	if !expires.IsZero() {
 		t.Expires = time.Unix(max(expires.Unix(), 1), 0).UTC()
 	}
@@ -97,6 +98,7 @@ const (
 	tokenVersion  = 1
 	tokenHead     = 4 // characters that hold version and length
 	checksumBytes = 4
+	maxUses       = 1<<31 - 1
 )
 
 // Text is the token as its holder gets it, secret included. It is empty for a
@@ -202,7 +204,7 @@ func decodeToken(b []byte) (t Token, ok bool) {
 		return t, false
 	}
 	uses, m := binary.Uvarint(b[n:])
-	if m <= 0 || uses > 1<<31-1 || n+m != len(b) {
+	if m <= 0 || uses > maxUses || n+m != len(b) {
 		return t, false
 	}
 	if expires > 0 {

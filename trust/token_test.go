@@ -59,6 +59,26 @@ func TestTheTextOfAToken(t *testing.T) {
 	golden(t, "token", sample(ClientToken).Text()+"\n"+sample(JoinToken).Text()+"\n")
 }
 
+func TestSecretsAreCompared(t *testing.T) {
+	one := sample(ClientToken).Secret
+	for name, test := range map[string]struct {
+		other Secret
+		want  bool
+	}{
+		"itself":    {one, true},
+		"a copy":    {sample(JoinToken).Secret, true},
+		"another":   {NewToken(ClientToken, Pin{}, noon, 0).Secret, false},
+		"no secret": {Secret{}, false},
+	} {
+		if one.Equal(test.other) != test.want || test.other.Equal(one) != test.want {
+			t.Errorf("%s: want equal %v", name, test.want)
+		}
+	}
+	if !(Secret{}).Equal(Secret{}) {
+		t.Error("no secret differs from none")
+	}
+}
+
 func TestTokensDiffer(t *testing.T) {
 	a, b := NewToken(ClientToken, Pin{}, time.Time{}, 0), NewToken(ClientToken, Pin{}, time.Time{}, 0)
 	if a.ID == b.ID || a.Secret.Equal(b.Secret) || a.Hash() == b.Hash() {
