@@ -16,6 +16,6 @@ func (onDisk) Examine(dir string) []check {
 	return []check{{Name: "data", State: "warn", Detail: dir + ": " + errNotYet.Error()}}
 }
 
-func (onDisk) Survey(string) (recoveryPlan, func() error, error) {
-	return recoveryPlan{}, nil, errNotYet
-}
+func (onDisk) Survey(string) (recoveryPlan, error) { return recoveryPlan{}, errNotYet }
+
+func (onDisk) Recover(string) error { return errNotYet }

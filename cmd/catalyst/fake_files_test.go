@@ -24,10 +24,13 @@ func (fakeFiles) Inspect(r io.Reader) (snapshotInfo, error) {
 	case !strings.HasSuffix(text, "END"):
 		return snapshotInfo{}, errors.New("it ends too early")
 	}
-	return snapshotInfo{
-		Site: "paris", ID: "5f0c", Epoch: "e1", Level: 2, Version: 4711, Routes: routeCounts{Local: 1200, Learned: 34},
-		Peers: 2, Tokens: 3, TakenAt: 1_790_000_000_000,
-	}, nil
+	return fakeInfo(), nil
+}
+
+func fakeInfo() snapshotInfo {
+	i := snapshotInfo{Site: "paris", ID: "5f0c", Epoch: "e1", Level: 2, Version: 4711, Peers: 2, Tokens: 3}
+	i.Routes.Local, i.Routes.Learned = 1200, 34
+	return i
 }
 
 func (fakeFiles) Examine(dir string) []check {
@@ -40,20 +43,21 @@ func (fakeFiles) Examine(dir string) []check {
 	}
 }
 
-func (fakeFiles) Survey(dir string) (recoveryPlan, func() error, error) {
-	paris := filepath.Join(dir, "paris")
-	if _, err := os.Stat(paris); err != nil {
-		return recoveryPlan{}, nil, err
+func (fakeFiles) Survey(dir string) (recoveryPlan, error) {
+	if _, err := os.Stat(filepath.Join(dir, "paris")); err != nil {
+		return recoveryPlan{}, err
 	}
-	plan := recoveryPlan{
-		Node: "n1", Site: "paris", Index: 4711, Term: 7, Routes: routeCounts{Local: 1200, Learned: 34}, Peers: 2,
-		Members: []recoveryMember{{"n1", "voter", "10.0.0.1:3001"}, {"n2", "voter", "10.0.0.2:3001"}, {"n3", "nonvoter", "10.0.0.3:3001"}},
-		Losses:  []string{"3 entries after index 4708 may never have been acknowledged, and are kept"},
-	}
-	return plan, func() error {
-		if _, err := os.Stat(filepath.Join(dir, "locked")); err == nil {
-			return errors.New("the node runs: stop it first")
-		}
-		return os.WriteFile(filepath.Join(dir, "recovered"), nil, 0o600)
+	return recoveryPlan{
+		Node: "n1", Site: "paris", Last: 6000, Term: 7, Table: fakeInfo(),
+		Members: []recoveryMember{{"n1", "voter", "10.0.0.1:3001", true}, {"n2", "voter", "10.0.0.2:3001", false}, {"n3", "nonvoter", "10.0.0.3:3001", false}},
+		Lost:    []string{"every change that never reached n1", "the memberships of all other nodes"},
+		Next:    []string{"start n1 again; it leads alone at once", "empty the data directories of all other nodes"},
 	}, nil
+}
+
+func (fakeFiles) Recover(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, "locked")); err == nil {
+		return errors.New("the node runs: stop it first")
+	}
+	return os.WriteFile(filepath.Join(dir, "recovered"), nil, 0o600)
 }

@@ -166,8 +166,11 @@ func failures(n int) string {
 }
 
 func (r result) quorum() string {
-	if r.Data.Voters == nil || r.Data.Tolerates == nil {
+	switch {
+	case r.Data.Voters == nil || r.Data.Tolerates == nil:
 		return ""
+	case *r.Data.Voters == 0:
+		return "; no voter is left, the site has ended"
 	}
 	return "; " + status{Leader: "some", Voters: *r.Data.Voters, Tolerates: *r.Data.Tolerates}.quorum()
 }

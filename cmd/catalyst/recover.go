@@ -50,7 +50,7 @@ func (r *recovery) run(cmd *cobra.Command) error {
 	if r.dir == "" {
 		return misused(cmd, "catalyst recover: --data-dir is missing: the data directory of the node that is left")
 	}
-	plan, recover, err := r.files.Survey(r.dir)
+	plan, err := r.files.Survey(r.dir)
 	if err != nil {
 		return refused("catalyst doctor --data-dir "+r.dir+" says more about the files", "survey %s: %s; nothing was changed", r.dir, oneLine(err.Error()))
 	}
@@ -58,8 +58,8 @@ func (r *recovery) run(cmd *cobra.Command) error {
 		plan.print(cmd.OutOrStdout())
 	}
 	if r.yes {
-		if err := recover(); err != nil {
-			return refused("the plan above still holds: correct that and run it again", "recover %s: %s", r.dir, oneLine(err.Error()))
+		if err := r.files.Recover(r.dir); err != nil {
+			return refused("correct that and run it again; what was said of it still holds", "recover %s: %s", r.dir, oneLine(err.Error()))
 		}
 	}
 	if r.output == "json" {
@@ -76,23 +76,24 @@ func (r *recovery) run(cmd *cobra.Command) error {
 }
 
 func (p recoveryPlan) print(w io.Writer) {
+	t := p.Table
 	fields(w, [][2]string{
-		{"site", p.Site}, {"node", p.Node}, {"last entry", fmt.Sprintf("index %d, term %d", p.Index, p.Term)},
-		{"routes", p.Routes.String()}, {"peers", fmt.Sprint(p.Peers)},
+		{"site", p.Site}, {"node", p.Node}, {"last entry", fmt.Sprintf("%d of term %d", p.Last, p.Term)},
+		{"index", fmt.Sprint(t.Version)}, {"routes", routeWords(t.Routes.Local, t.Routes.Learned)}, {"peers", fmt.Sprint(t.Peers)}, {"tokens", fmt.Sprint(t.Tokens)},
 	})
 	fmt.Fprintln(w, "\nThe members that the site had, as far as this node knows:")
 	var rows [][]string
 	for _, m := range p.Members {
-		rows = append(rows, []string{m.ID, m.Role, m.Raft})
+		rows = append(rows, []string{m.ID, m.Role, m.Raft, yesNo(m.Stays)})
 	}
-	table(w, "ID ROLE RAFT", rows)
-	fmt.Fprintln(w, "\nWhat is lost, or may be:")
-	fmt.Fprintf(w, "  whatever the other nodes acknowledged after index %d: it was never seen here\n", p.Index)
-	for _, loss := range p.Losses {
-		fmt.Fprintf(w, "  %s\n", oneLine(loss))
+	table(w, "ID ROLE RAFT STAYS", rows)
+	items(w, "What is lost, or may be:", p.Lost)
+	items(w, "What follows, and what is then to be done:", p.Next)
+}
+
+func items(w io.Writer, title string, all []string) {
+	fmt.Fprintf(w, "\n%s\n", title)
+	for _, one := range all {
+		fmt.Fprintf(w, "- %s\n", oneLine(one))
 	}
-	fmt.Fprintln(w, "\nWhat --yes does, and what follows:")
-	fmt.Fprintf(w, "  %s becomes the only member, under a new epoch, and leads with what it holds\n", p.Node)
-	fmt.Fprintln(w, "  peer sites believe the new epoch, and no longer a node of the old one")
-	fmt.Fprintln(w, "  the other nodes must not come back with their data: empty their data directories and join them anew")
 }

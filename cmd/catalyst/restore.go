@@ -71,13 +71,9 @@ func (r *restoring) run(cmd *cobra.Command, name string) error {
 
 // preview shows what replaces what.
 func preview(w io.Writer, now status, then snapshotInfo, name string) {
-	taken := ""
-	if then.TakenAt != 0 {
-		taken = ", taken " + ago(then.TakenAt)
-	}
 	fields(w, [][2]string{
 		{"now", fmt.Sprintf("site %s, index %d: %s, %s", now.Site, now.Index, count(now.Routes.Local, "local route"), count(now.Peers.Configured, "peer site"))},
-		{"then", fmt.Sprintf("site %s, index %d: %s, %s (%s%s)", then.Site, then.Version, count(then.Routes.Local, "local route"), count(then.Peers, "peer site"), name, taken)},
+		{"then", fmt.Sprintf("site %s, index %d: %s, %s (%s)", then.Site, then.Version, count(then.Routes.Local, "local route"), count(then.Peers, "peer site"), name)},
 	})
 }
 

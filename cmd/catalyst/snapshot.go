@@ -147,14 +147,14 @@ func (s *saving) publish(f *os.File) error {
 }
 
 func (i snapshotInfo) print(w io.Writer) {
-	lines := [][2]string{
+	fields(w, [][2]string{
 		{"site", i.Site}, {"site id", i.ID}, {"epoch", i.Epoch}, {"level", some(uint64(i.Level))}, {"index", fmt.Sprint(i.Version)},
-		{"routes", i.Routes.String()}, {"peers", fmt.Sprint(i.Peers)}, {"tokens", fmt.Sprint(i.Tokens)},
-	}
-	if i.TakenAt != 0 {
-		lines = append(lines, [2]string{"taken", instant(i.TakenAt) + ", " + ago(i.TakenAt)})
-	}
-	fields(w, lines)
+		{"routes", routeWords(i.Routes.Local, i.Routes.Learned)}, {"peers", fmt.Sprint(i.Peers)}, {"tokens", fmt.Sprint(i.Tokens)},
+	})
+}
+
+func routeWords(local, learned int) string {
+	return thousands(local) + " local, " + thousands(learned) + " learned"
 }
 
 func snapshotInspect(c *client, files nodeFiles) *cobra.Command {

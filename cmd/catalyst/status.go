@@ -85,7 +85,7 @@ func (s status) print(w io.Writer) {
 		{"leader", s.leader()},
 		{"quorum", s.quorum()},
 		{"index", fmt.Sprintf("%d", s.Index)},
-		{"routes", fmt.Sprintf("%s local, %s learned", thousands(s.Routes.Local), thousands(s.Routes.Learned))},
+		{"routes", routeWords(s.Routes.Local, s.Routes.Learned)},
 		{"peers", s.peers()},
 		{"gateway", s.gateway()},
 	}
