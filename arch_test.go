@@ -25,7 +25,8 @@ var rooms = map[string][]string{
 	"transport/testtarget": {"transport", "transport/ws"},
 	"gateway":              {"transport"},
 	"trust":                {},
-	"node":                 {"fsm", "pipeline", "peering", "transport", "trust"},
+	"storage":              {},
+	"node":                 {"fsm", "pipeline", "peering", "transport", "trust", "storage"},
 	"cmd/catalyst":         {"node", "transport", "transport/ws", "gateway", "trust"},
 	"cluster-tests":        {},
 	"":                     {},
@@ -33,8 +34,8 @@ var rooms = map[string][]string{
 
 // homes lists the packages in which a third-party library lives.
 var homes = map[string][]string{
-	"github.com/hashicorp/raft":           {"fsm", "node"},
-	"github.com/hashicorp/raft-boltdb/v2": {"node"},
+	"github.com/hashicorp/raft":           {"fsm", "node", "storage"},
+	"github.com/hashicorp/raft-boltdb/v2": {"node", "storage"},
 	"github.com/hashicorp/memberlist":     {"node"},
 	"github.com/coder/websocket":          {"transport/ws"},
 	"github.com/spf13/cobra":              {"cmd/catalyst"},
