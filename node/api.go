@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/catalyst/orchestrator/fsm"
 	"github.com/catalyst/orchestrator/pipeline"
@@ -16,75 +17,95 @@ const protocolVersion = 1
 // who is there and returns what that identity may use.
 // end ends the connection beneath; nil says that nothing can be called back
 // over it.
-func (n *Node) publicAPI(end func(error)) *transport.Target {
+func (n *Node) publicAPI(from caller, end func(error)) *transport.Target {
 	return transport.NewTarget(map[string]transport.Method{
-		"connectionFromCli":      n.connectionFromCli,
-		"connectionFromIBGPPeer": n.connectionFromIBGPPeer(end),
-		"connectionFromNode":     n.connectionFromNode,
+		"connectionFromCli": func(_ context.Context, c *transport.Call) (any, error) {
+			return n.connectionFromCli(from, c)
+		},
+		"connectionFromIBGPPeer": n.connectionFromIBGPPeer(from, end),
+		"connectionFromNode": func(_ context.Context, c *transport.Call) (any, error) {
+			return n.connectionFromNode(from, c)
+		},
+		"enroll": func(ctx context.Context, c *transport.Call) (any, error) { return n.enroll(ctx, from, c) },
 		"version": func(context.Context, *transport.Call) (any, error) {
 			return map[string]any{"version": n.cfg.Version, "protocol": protocolVersion}, nil
 		},
 	})
 }
 
-func (n *Node) connectionFromCli(_ context.Context, c *transport.Call) (any, error) {
-	if err := n.checkToken(c, "--token (CATALYST_TOKEN)"); err != nil {
-		return nil, err
-	}
-	return n.cliScope(pipeline.Identity{Name: "admin", Role: pipeline.Admin}), nil
-}
-
-// connectionFromNode is for the nodes of the site, which hold the same token.
-func (n *Node) connectionFromNode(_ context.Context, c *transport.Call) (any, error) {
-	if err := n.checkToken(c, "--admin-token (CATALYST_ADMIN_TOKEN) of the calling node"); err != nil {
-		return nil, err
-	}
-	return n.nodeScope(), nil
-}
-
-// checkToken compares the first argument with the admin token, in constant time.
-func (n *Node) checkToken(c *transport.Call, source string) error {
-	if n.cfg.AdminToken == "" {
-		return nil
-	}
+func (n *Node) connectionFromCli(from caller, c *transport.Call) (any, error) {
 	var token string
 	if err := c.Decode(0, &token); err != nil {
-		return err
+		return nil, err
 	}
-	switch {
-	case sameSecret(token, n.cfg.AdminToken):
-		return nil
-	case token == "":
-		return failure(unauthenticated, "this site wants a token: give it with %s", source)
-	default:
-		return failure(unauthenticated, "the token is not valid at this site: check %s", source)
+	shown, err := n.authenticate(from, token)
+	if err != nil {
+		return nil, err
 	}
+	if shown.who.Role == pipeline.Peer {
+		return nil, failure(unauthenticated, "the token %s is that of peer site %s: it is used with `catalyst peer add --secret` there", shown.token, shown.who.Site)
+	}
+	return n.cliScope(shown), nil
 }
 
-// cliScope is what a client may use, acting as who.
-func (n *Node) cliScope(who pipeline.Identity) *transport.Target {
-	s := &cliScope{n: n, who: who}
-	return transport.NewTarget(map[string]transport.Method{
-		"applyAction":            s.applyAction,
-		"createLocalDataChannel": s.dataChannel("create"),
-		"updateLocalDataChannel": s.dataChannel("update"),
-		"deleteLocalDataChannel": s.deleteLocalDataChannel,
-		"listLocalRoutes":        s.listRoutes((*fsm.Table).LocalsFrom),
-		"listRoutes":             s.listRoutes((*fsm.Table).AllFrom),
-		"showRoute":              s.showRoute,
-		"listPeers":              s.listPeers,
-		"listMembers":            s.listMembers,
-		"listMetrics":            s.listMetrics,
-		"status":                 s.status,
-		"watchRoutes":            s.watchRoutes,
-		"join":                   s.join,
-		"leave":                  s.leave,
-	})
+// connectionFromNode is for the nodes of the site.
+func (n *Node) connectionFromNode(from caller, c *transport.Call) (any, error) {
+	var token string
+	if err := c.Decode(0, &token); err != nil {
+		return nil, err
+	}
+	if err := n.patience(from); err != nil {
+		return nil, err
+	}
+	if err := n.fromNode(from, token); err != nil {
+		n.failed(from, "refused a node", err)
+		return nil, err
+	}
+	return n.nodeScope(from), nil
+}
+
+// cliScope is what a client may use with what it has shown.
+func (n *Node) cliScope(shown credential) *transport.Target {
+	s := &cliScope{n: n, credential: shown}
+	methods := map[string]transport.Method{}
+	for role, of := range map[pipeline.Role]map[string]transport.Method{
+		// What an action needs, its pipeline says.
+		pipeline.Viewer: {
+			"applyAction":            s.applyAction,
+			"createLocalDataChannel": s.dataChannel("create"),
+			"updateLocalDataChannel": s.dataChannel("update"),
+			"deleteLocalDataChannel": s.deleteLocalDataChannel,
+			"listLocalRoutes":        s.listRoutes((*fsm.Table).LocalsFrom),
+			"listRoutes":             s.listRoutes((*fsm.Table).AllFrom),
+			"showRoute":              s.showRoute,
+			"listPeers":              s.listPeers,
+			"listMembers":            s.listMembers,
+			"listMetrics":            s.listMetrics,
+			"status":                 s.status,
+			"watchRoutes":            s.watchRoutes,
+			"diagnose":               s.diagnose,
+		},
+		pipeline.Admin: {
+			"init":       s.init,
+			"join":       s.join,
+			"leave":      s.leave,
+			"listTokens": s.listTokens,
+			"listKeys":   s.listKeys,
+			"listAudit":  s.listAudit,
+			"snapshot":   s.snapshot,
+			"restore":    s.restore,
+		},
+	} {
+		for name, m := range of {
+			methods[name] = s.allow(role, name, m)
+		}
+	}
+	return transport.NewTarget(methods)
 }
 
 type cliScope struct {
-	n   *Node
-	who pipeline.Identity
+	n *Node
+	credential
 }
 
 func (s *cliScope) applyAction(ctx context.Context, c *transport.Call) (any, error) {
@@ -106,44 +127,51 @@ func (s *cliScope) act(ctx context.Context, verb string, data any) (any, error) 
 	return s.n.take(ctx, s.who, pipeline.Action{Resource: "dataChannel", Action: verb, Data: data})
 }
 
-// join tells this node, which waits, where its site is.
-func (s *cliScope) join(ctx context.Context, c *transport.Call) (any, error) {
-	var address string
-	if err := c.Decode(0, &address); err != nil {
-		return nil, err
-	}
-	transport.Concurrent(ctx)
-	return s.n.join(ctx, address), nil
-}
-
-func (s *cliScope) leave(ctx context.Context, _ *transport.Call) (any, error) {
-	transport.Concurrent(ctx)
-	result, err := s.n.leave(ctx)
-	return result, edge(err)
-}
-
-// progress is how far a node's log is, for its promotion.
+// progress is how far a node is, for its promotion and for a rotation of keys.
 type progress struct {
 	Last    uint64 `json:"last"`
 	Applied uint64 `json:"applied"`
+	Keys    uint64 `json:"keys"`   // the version of the gossip keys in use
+	Bytes   int64  `json:"bytes"`  // of the newest snapshot
+	Now     int64  `json:"now"`    // ms since the epoch
+	Stands  bool   `json:"stands"` // who asks will not be made a voter: there are enough, or it is held back
+}
+
+func (n *Node) progress(_ context.Context, c *transport.Call) (any, error) {
+	var asks string
+	if err := c.Decode(0, &asks); err != nil {
+		return nil, err
+	}
+	p := progress{Now: time.Now().UnixMilli(), Last: n.raft.LastIndex(), Applied: n.raft.AppliedIndex(), Keys: n.members.keysVersion()}
+	if asks != "" {
+		p.Bytes = n.stores.snapshotBytes()
+		p.Stands = electorate{servers: n.configuration()}.voters() >= maxVoters || n.machine.Table().HeldBack(asks)
+	}
+	return p, nil
 }
 
 // nodeScope is what the nodes of a site ask of each other.
-func (n *Node) nodeScope() *transport.Target {
+func (n *Node) nodeScope(from caller) *transport.Target {
 	return transport.NewTarget(map[string]transport.Method{
 		"apply":     n.applyForwarded,
 		"readIndex": n.readIndex,
-		"progress": func(context.Context, *transport.Call) (any, error) {
-			return progress{Last: n.raft.LastIndex(), Applied: n.raft.AppliedIndex()}, nil
-		},
-		"gateway": func(context.Context, *transport.Call) (any, error) { return n.gatewayStatus(), nil },
-		"peers":   n.peersAtLeader,
-		"sentTo":  n.sentToAtLeader,
-		"peer":    n.peerAtLeader,
-		"pledge":  n.pledge,
-		"dismiss": func(context.Context, *transport.Call) (any, error) {
+		"progress":  n.progress,
+		"gateway":   func(context.Context, *transport.Call) (any, error) { return n.gatewayStatus(), nil },
+		"peers":     n.peersAtLeader,
+		"sentTo":    n.sentToAtLeader,
+		"peer":      n.peerAtLeader,
+		"pledge":    n.pledge,
+		"enroll":    n.enrollAtLeader,
+		"renew":     n.renewAtLeader(from),
+		"keys":      func(context.Context, *transport.Call) (any, error) { return n.gossipKeys(), nil },
+		"restore":   n.restoreAtLeader,
+		"dismiss": func(_ context.Context, c *transport.Call) (any, error) {
+			var why string
+			if err := c.Decode(0, &why); err != nil {
+				return nil, err
+			}
 			if !n.leaving.Load() { // leave ends the node itself, once it has answered
-				n.stopSoon(errDismissed)
+				n.stopSoon(dismissal(why))
 			}
 			return nil, nil
 		},

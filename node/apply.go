@@ -78,6 +78,9 @@ func (n *Node) applyOnce(ctx context.Context, who pipeline.Identity, a pipeline.
 
 // decide runs the pipeline in a term of this node.
 func (n *Node) decide(ctx context.Context, t *term, who pipeline.Identity, a pipeline.Action) (any, error) {
+	if why := n.full.Load(); why != nil {
+		return nil, failure(unavailable, "the site takes no changes: %s; nothing was applied", *why)
+	}
 	return n.pipeline.Apply(ctx, &pipeline.Context{Action: a, Identity: who, Proposer: t.proposer})
 }
 

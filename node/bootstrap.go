@@ -27,13 +27,13 @@ func (n *Node) bootstrap(servers []raft.Server) error {
 		return nil
 	}
 	if err := n.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
-		return fmt.Errorf("bootstrap site %s: %w", n.cfg.Site, err)
+		return fmt.Errorf("bootstrap site %s: %w", n.site(), err)
 	}
 	n.members.setMember(true)
 	return nil
 }
 
-func (n *Node) self() raft.Server {
+func (n *Node) server() raft.Server {
 	return raft.Server{ID: raft.ServerID(n.cfg.ID), Address: raft.ServerAddress(n.addresses.Raft), Suffrage: raft.Voter}
 }
 
@@ -95,7 +95,7 @@ func (n *Node) foundWith(ctx context.Context, founders []raft.Server) error {
 			return fmt.Errorf("%s did not pledge itself: %v", f.ID, err)
 		}
 	}
-	n.log.Info("bootstrap", "site", n.cfg.Site, "founders", len(founders))
+	n.log.Info("bootstrap", "site", n.site(), "founders", len(founders))
 	return n.bootstrap(founders)
 }
 

@@ -20,7 +20,7 @@ func (s *ibgpScope) openThere(c *transport.Call, leader *transport.Promise, hell
 		s.end(errors.New(reason))
 		return nil
 	}))
-	scope := leader.Call("peer", s.allowed, end)
+	scope := leader.Call("peer", s.shown, end)
 	opened := scope.Call("open", c.Arg(0), hello).Pull()
 	there, err := transport.Await[*transport.Stub](c, scope)
 	if err != nil {
@@ -75,8 +75,8 @@ func linkFailure(err error) error {
 // peerAtLeader is a follower's way to a scope here. The end of the session
 // reaches the peer's connection, at the follower, through its second argument.
 func (n *Node) peerAtLeader(_ context.Context, c *transport.Call) (any, error) {
-	var allowed []string
-	if err := c.Decode(0, &allowed); err != nil {
+	var shown peering.Admission
+	if err := c.Decode(0, &shown); err != nil {
 		return nil, err
 	}
 	stub, err := c.Stub(1)
@@ -87,6 +87,6 @@ func (n *Node) peerAtLeader(_ context.Context, c *transport.Call) (any, error) {
 		return nil, failure(leaderChanged, "%s does not lead (any more)", n.cfg.ID)
 	}
 	carrier := stub.Dup()
-	s := &ibgpScope{n: n, allowed: allowed, end: func(reason error) { carrier.Call("", reason.Error()).Release() }}
+	s := &ibgpScope{n: n, shown: shown, end: func(reason error) { carrier.Call("", reason.Error()).Release() }}
 	return s.target().OnRelease(carrier.Release), nil
 }

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,7 +22,7 @@ import (
 // The zero value of a duration or bound means its default.
 type Config struct {
 	ID      string   // unique in the site, stable over restarts; 1–64 of [A-Za-z0-9._-]
-	Site    string   // the site's name, same alphabet
+	Site    string   // the site's name, same alphabet; empty is what the data directory says, else "default"
 	AS      uint32   // autonomous system of the fabric; peers must agree on it
 	Domains []string // announced to peer sites
 
@@ -38,14 +40,29 @@ type Config struct {
 	PeeringSecret   string // what peer sites and collectors must show; empty: none may, unless it is configured with a secret
 	RouteReflector  bool   // tell peer sites also what other peer sites announce (RFC 4456)
 
-	AdminToken string // empty: every client is an admin, and only loopback may be listened on
+	AdminToken string // the node's own; empty in a site without credentials: every client is an admin, and only loopback may be listened on
 	Insecure   bool   // listen elsewhere without a token all the same
+
+	// An operator's own certificates, PEM: all three, or none for those that the
+	// site issues. GossipKey is base64 of 16, 24 or 32 bytes, where init makes none.
+	TLSCA, TLSCert, TLSKey string
+	GossipKey              string
+	Hosts                  []string      // more names and addresses for this node's certificate
+	CertificateLife        time.Duration // of those that this node issues as leader; default 30 days
+
+	SnapshotDir   string        // where this node leaves a snapshot from time to time; empty is nowhere
+	SnapshotEvery time.Duration // default 1 h
+	SnapshotKeep  int           // the newest ones that stay; default 24
 
 	Version string
 	Log     *slog.Logger
+	// Abandon ends the process at once, without waiting for anything: the disk
+	// hangs, and what waits for it would wait too. Nil ends only Run, if it can.
+	Abandon func(error)
 
 	// Dial and Upgrade make connections: node knows Cap'n Web, not WebSockets.
-	Dial    func(ctx context.Context, url string) (transport.Conn, error)
+	// The configuration is for wss URLs; nil is the system's.
+	Dial    func(ctx context.Context, url string, c *tls.Config) (transport.Conn, error)
 	Upgrade func(w http.ResponseWriter, r *http.Request) (transport.Conn, error)
 	// Admit says why a batch must not be taken, as Upgrade does for a
 	// WebSocket: it came from a foreign web page. Nil takes all.
@@ -57,6 +74,8 @@ type Config struct {
 	// rejects with no_leader. Default 2 s: an election takes about 0.5 s.
 	LeaderWait time.Duration
 
+	Level int // the newest feature level to know; 0 is all (fsm.Level)
+
 	ground ground             // nil is the machine; simulations give memory
 	tune   func(*raft.Config) // for simulations; may be nil
 }
@@ -64,6 +83,8 @@ type Config struct {
 const (
 	defaultRaftTiming = 300 * time.Millisecond
 	defaultLeaderWait = 2 * time.Second
+	defaultCertLife   = 30 * 24 * time.Hour
+	leastCertLife     = 10 * time.Second
 )
 
 var nodeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -74,7 +95,7 @@ func (c *Config) Validate() error {
 	if !nodeName.MatchString(c.ID) {
 		return fmt.Errorf(`--id (CATALYST_NODE_ID) is %q: use 1 to 64 of letters, digits, ".", "_", "-", starting with a letter or digit`, c.ID)
 	}
-	if !nodeName.MatchString(c.Site) {
+	if c.Site != "" && !nodeName.MatchString(c.Site) {
 		return fmt.Errorf(`--site (CATALYST_SITE) is %q: use 1 to 64 of letters, digits, ".", "_", "-", starting with a letter or digit`, c.Site)
 	}
 	if c.DataDir == "" {
@@ -84,6 +105,9 @@ func (c *Config) Validate() error {
 		return err
 	}
 	if err := c.validateFounding(); err != nil {
+		return err
+	}
+	if err := c.validateCertificates(); err != nil {
 		return err
 	}
 	if c.GatewayEndpoint != "" {
@@ -109,24 +133,87 @@ func (c *Config) setDefaults() {
 	if c.LeaderWait == 0 {
 		c.LeaderWait = defaultLeaderWait
 	}
+	if c.SnapshotEvery == 0 {
+		c.SnapshotEvery = time.Hour
+	}
+	if c.SnapshotKeep == 0 {
+		c.SnapshotKeep = 24
+	}
+	if c.CertificateLife == 0 {
+		c.CertificateLife = defaultCertLife
+	}
 }
 
-func (c *Config) validateAddresses() error {
-	for _, a := range []struct{ flag, variable, value string }{
+// setting is a value with the names by which it is set.
+type setting struct{ flag, variable, value string }
+
+func (s setting) String() string { return fmt.Sprintf("%s (%s) is %s", s.flag, s.variable, s.value) }
+
+func (c *Config) listeners() []setting {
+	return []setting{
 		{"--rpc-addr", "CATALYST_RPC_ADDR", c.RPCAddr},
 		{"--raft-addr", "CATALYST_RAFT_ADDR", c.RaftAddr},
 		{"--gossip-addr", "CATALYST_GOSSIP_ADDR", c.GossipAddr},
-	} {
-		host, _, err := net.SplitHostPort(a.value)
-		if err != nil {
+	}
+}
+
+func (c *Config) validateAddresses() error {
+	for _, a := range c.listeners() {
+		if _, _, err := net.SplitHostPort(a.value); err != nil {
 			return fmt.Errorf("%s (%s) is %q: give host:port, as in 127.0.0.1:3000", a.flag, a.variable, a.value)
-		}
-		if c.AdminToken == "" && !c.Insecure && !isLoopback(host) {
-			return fmt.Errorf("%s (%s) is %s, which other machines can reach, and no admin token is set: anyone there could change the routes. "+
-				"Set --admin-token (CATALYST_ADMIN_TOKEN), or listen on 127.0.0.1, or accept the risk with --insecure", a.flag, a.variable, a.value)
 		}
 	}
 	return nil
+}
+
+// exposed says whether other machines can reach an address of this node.
+func (c *Config) exposed() bool { return c.exposedBy() != nil }
+
+func (c *Config) exposedBy() *setting {
+	for _, a := range c.listeners() {
+		if host, _, err := net.SplitHostPort(a.value); err == nil && !isLoopback(host) {
+			return &a
+		}
+	}
+	return nil
+}
+
+// checkOpen refuses a site in the open without credentials. A node that waits
+// for one is no danger: it obeys its own machine alone.
+func (c *Config) checkOpen(secured, member bool) error {
+	by := c.exposedBy()
+	waits := !c.Bootstrap && c.BootstrapExpect == 0 && len(c.Join) == 0 && !member
+	if by == nil || c.AdminToken != "" || c.Insecure || waits || secured && c.TLSCert == "" {
+		return nil
+	}
+	return fmt.Errorf("%s, which other machines can reach, and no admin token is set: anyone there could change the routes. "+
+		"Start the node without --bootstrap and --join and found a secured site with `catalyst init`, or set --admin-token (CATALYST_ADMIN_TOKEN), "+
+		"or listen on 127.0.0.1, or accept the risk with --insecure", by)
+}
+
+func (c *Config) validateCertificates() error {
+	for _, file := range []string{c.TLSCA, c.TLSKey} {
+		if (file == "") != (c.TLSCert == "") {
+			return errors.New("--tls-ca, --tls-cert and --tls-key belong together: give all three, or none and let the site issue certificates (catalyst init)")
+		}
+	}
+	if c.CertificateLife != 0 && c.CertificateLife < leastCertLife {
+		return fmt.Errorf("--certificate-life (CATALYST_CERTIFICATE_LIFE) is %s: give at least %s", c.CertificateLife, leastCertLife)
+	}
+	if c.GossipKey != "" {
+		_, err := readGossipKey(c.GossipKey)
+		return err
+	}
+	return nil
+}
+
+// readGossipKey never repeats the key: it may be a good one with a slip.
+func readGossipKey(text string) ([]byte, error) {
+	key, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(key) != 16 && len(key) != 24 && len(key) != 32 {
+		return nil, errors.New("--gossip-key (CATALYST_GOSSIP_KEY) is no base64 of 16, 24 or 32 bytes: make one with `head -c 32 /dev/urandom | base64`, and give all nodes the same")
+	}
+	return key, nil
 }
 
 func (c *Config) validateFounding() error {

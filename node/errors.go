@@ -16,6 +16,7 @@ type FailureCode string
 
 const (
 	unauthenticated FailureCode = "unauthenticated"
+	forbidden       FailureCode = "forbidden" // of a read: an action is answered
 	noLeader        FailureCode = "no_leader"
 	leaderChanged   FailureCode = "leader_changed"  // definitely not applied
 	unknownOutcome  FailureCode = "unknown_outcome" // may or may not be applied

@@ -2,11 +2,14 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/catalyst/orchestrator/fsm"
 	"github.com/catalyst/orchestrator/transport"
 )
 
@@ -22,13 +25,13 @@ const (
 
 // followMembers makes Raft's configuration follow what gossip shows, one
 // change at a time, on every event and on a tick.
-func (n *Node) followMembers(ctx context.Context) {
-	failedSince := map[string]time.Time{}
+func (n *Node) followMembers(ctx context.Context, p *proposer) {
+	f := &following{n: n, log: p, failedSince: map[string]time.Time{}}
 	for {
 		wait := followInterval
-		more, err := n.followOnce(ctx, failedSince)
+		more, err := f.once(ctx)
 		if err != nil && ctx.Err() == nil {
-			n.log.Warn("membership", "site", n.cfg.Site, "node", n.cfg.ID, "err", err)
+			n.log.Warn("membership", "site", n.site(), "node", n.cfg.ID, "err", err)
 		} else if more {
 			wait = promoteInterval
 		}
@@ -41,51 +44,101 @@ func (n *Node) followMembers(ctx context.Context) {
 	}
 }
 
-// followOnce makes at most one change. More says that another is likely soon:
-// one was made, or a node is catching up.
-func (n *Node) followOnce(ctx context.Context, failedSince map[string]time.Time) (more bool, err error) {
-	f := n.raft.GetConfiguration()
-	if err := f.Error(); err != nil {
+// following is a leader's view of who should belong to the site.
+type following struct {
+	n           *Node
+	log         *proposer
+	failedSince map[string]time.Time
+}
+
+// once makes at most one change. More says that another is likely soon: one
+// was made, or a node is catching up.
+func (f *following) once(ctx context.Context) (more bool, err error) {
+	n := f.n
+	c, err := n.electorate()
+	if err != nil {
 		return false, err
 	}
-	c := electorate{servers: f.Configuration().Servers, index: f.Index()}
+	if raised, err := n.raiseLevel(ctx, f.log, c); raised || err != nil {
+		return true, err
+	}
 	for id, s := range n.members.all() {
 		if s.state != "alive" {
 			continue
 		}
 		server, known := c.find(id)
+		instance, admitted := n.machine.Table().Instance(id)
 		switch {
-		case s.Epoch != "" && s.Epoch != n.machine.Table().Epoch():
-			n.log.Warn("a node of another site of the same name is ignored", "node", id, "site", s.Site)
+		case s.SiteID != "" && s.SiteID != n.machine.Table().ID():
+			n.complain("a node of another site of this name is refused", s.gossip, n.dismiss(ctx, s.RPC,
+				fmt.Sprintf("it holds the state of another site of the name %q: empty its data directory and join it anew", n.site())))
+		case known && admitted && instance != s.Instance:
+			n.complain("a member has lost its data and is refused", s.gossip, n.dismiss(ctx, s.RPC, amnesia(id)))
+		case known && !admitted && s.Instance != "" && n.allows(levelMembership):
+			return true, f.commit(ctx, fsm.Admit{ID: id, Instance: s.Instance})
 		case !known && s.Member:
 			// It holds a log that it once shared with us: it was removed.
-			n.dismiss(ctx, s.RPC)
+			_ = n.dismiss(ctx, s.RPC, removed)
 		case !known:
-			// Gossip may not show yet that it was a member, or that it leaves:
-			// only the node itself knows.
-			p, err := n.progressOf(ctx, s)
-			if err != nil {
-				more = true
-				continue
+			joins, err := f.joins(ctx, id, s, c)
+			if joins || err != nil {
+				return true, err
 			}
-			if p.Last > 0 {
-				n.dismiss(ctx, s.RPC)
-				continue
-			}
-			n.log.Info("a node joins", "site", n.cfg.Site, "node", id, "raft", s.Raft)
-			return true, n.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(s.Raft), c.index, configTimeout).Error()
+			more = true
 		case string(server.Address) != s.Raft:
-			n.log.Info("a node has moved", "site", n.cfg.Site, "node", id, "raft", s.Raft)
+			n.log.Info("a node has moved", "site", n.site(), "node", id, "raft", s.Raft)
 			return true, n.readdress(server, s.Raft, c.index)
 		case server.Suffrage == raft.Nonvoter && c.voters() < maxVoters && !n.machine.Table().HeldBack(id):
 			if n.caughtUp(ctx, s) {
-				n.log.Info("a node is promoted to voter", "site", n.cfg.Site, "node", id, "voters", c.voters()+1)
+				n.log.Info("a node is promoted to voter", "site", n.site(), "node", id, "voters", c.voters()+1)
 				return true, n.raft.AddVoter(server.ID, server.Address, c.index, configTimeout).Error()
 			}
 			more = true
 		}
 	}
-	return more, n.removeLongFailed(c, failedSince)
+	return more, n.removeLongFailed(ctx, f.log, c, f.failedSince)
+}
+
+// joins takes a new node in as a non-voter. Gossip may not show yet that it
+// was a member, or that it leaves: only the node itself knows.
+func (f *following) joins(ctx context.Context, id string, s seen, c electorate) (bool, error) {
+	n := f.n
+	p, err := n.progressOf(ctx, s)
+	if err != nil {
+		n.log.Debug("a node in gossip does not answer", "node", id, "err", err)
+		return false, nil
+	}
+	if p.Last > 0 {
+		_ = n.dismiss(ctx, s.RPC, removed)
+		return false, nil
+	}
+	if n.allows(levelMembership) {
+		// A member that was removed in a way that this site's log does not
+		// show may have been known by its id.
+		if instance, admitted := n.machine.Table().Instance(id); admitted && instance != s.Instance {
+			if err := f.commit(ctx, fsm.Expel{ID: id}); err != nil {
+				return false, err
+			}
+		}
+		if err := f.commit(ctx, fsm.Admit{ID: id, Instance: s.Instance}); err != nil {
+			return false, err
+		}
+	}
+	n.log.Info("a node joins", "site", n.site(), "node", id, "raft", s.Raft)
+	return true, n.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(s.Raft), c.index, configTimeout).Error()
+}
+
+func (f *following) commit(ctx context.Context, op fsm.Op) error {
+	return f.n.commit(ctx, f.log, op)
+}
+
+// commit is for what a leader does on its own account.
+func (n *Node) commit(ctx context.Context, log *proposer, op fsm.Op) error {
+	out, _, err := log.Propose(ctx, fsm.Command{By: "node " + n.cfg.ID, Op: op})
+	if err == nil && out.Code != "" {
+		err = errors.New(out.Message)
+	}
+	return err
 }
 
 func (n *Node) readdress(s raft.Server, address string, index uint64) error {
@@ -97,7 +150,7 @@ func (n *Node) readdress(s raft.Server, address string, index uint64) error {
 
 // removeLongFailed drops one member that has been gone for the whole grace,
 // when the rest keep their quorum without it.
-func (n *Node) removeLongFailed(c electorate, since map[string]time.Time) error {
+func (n *Node) removeLongFailed(ctx context.Context, log *proposer, c electorate, since map[string]time.Time) error {
 	seen := n.members.all()
 	alive := func(id raft.ServerID) bool { return seen[string(id)].state == "alive" }
 	for _, s := range c.servers {
@@ -111,10 +164,22 @@ func (n *Node) removeLongFailed(c electorate, since map[string]time.Time) error 
 		if time.Since(since[string(s.ID)]) < failedGrace || !c.without(s.ID).quorate(alive) {
 			continue
 		}
-		n.log.Warn("a member that was gone too long is removed", "site", n.cfg.Site, "node", s.ID, "grace", failedGrace)
-		return n.raft.RemoveServer(s.ID, c.index, configTimeout).Error()
+		n.log.Warn("a member that was gone too long is removed", "site", n.site(), "node", s.ID, "grace", failedGrace)
+		return n.removeServer(ctx, log, "site", s.ID, c.index)
 	}
 	return nil
+}
+
+// removeServer takes a member out of Raft's configuration and of the table.
+func (n *Node) removeServer(ctx context.Context, log *proposer, by string, id raft.ServerID, index uint64) error {
+	if err := n.raft.RemoveServer(id, index, configTimeout).Error(); err != nil {
+		return err
+	}
+	if !n.allows(levelMembership) {
+		return nil
+	}
+	_, _, err := log.Propose(ctx, fsm.Command{By: by, Op: fsm.Expel{ID: string(id)}})
+	return err
 }
 
 // progressOf asks a node how far its log is.
@@ -133,15 +198,22 @@ func (n *Node) caughtUp(ctx context.Context, s seen) bool {
 	return err == nil && p.Applied > 0 && p.Applied+caughtUpEntries >= n.raft.LastIndex()
 }
 
-// dismiss tells a node that it is no longer a member; it stops itself.
-func (n *Node) dismiss(ctx context.Context, rpc string) {
+// removed is what a node is told that is no member any more.
+const removed = "it was removed from its site: to add it again, empty its data directory and join it anew"
+
+// dismiss tells a node that it is no member, and why; it stops itself. The
+// error says the same of it, or that it was not reached.
+func (n *Node) dismiss(ctx context.Context, rpc, why string) error {
 	ctx, cancel := context.WithTimeout(ctx, progressDeadline)
 	defer cancel()
 	scope, err := n.links.to(ctx, rpc)
-	if err != nil {
-		return
+	if err == nil {
+		_, err = scope.Call("dismiss", why).Await(ctx)
 	}
-	_, _ = scope.Call("dismiss").Await(ctx)
+	if err != nil {
+		return fmt.Errorf("%s (it was not told: %w)", why, err)
+	}
+	return errors.New(why)
 }
 
 // electorate is a Raft configuration, with the index that makes a change to
@@ -178,6 +250,16 @@ func (e electorate) without(id raft.ServerID) electorate {
 		}
 	}
 	return electorate{servers: rest, index: e.index}
+}
+
+func (e electorate) with(id raft.ServerID, suffrage raft.ServerSuffrage) electorate {
+	next := electorate{servers: slices.Clone(e.servers), index: e.index}
+	for i := range next.servers {
+		if next.servers[i].ID == id {
+			next.servers[i].Suffrage = suffrage
+		}
+	}
+	return next
 }
 
 // alive counts the voters that are.

@@ -71,7 +71,7 @@ func (g *gatewaySession) open(ctx context.Context) (*transport.Session, error) {
 	if g.session != nil && g.session.Err() == nil {
 		return g.session, nil
 	}
-	conn, err := g.n.cfg.Dial(ctx, g.n.cfg.GatewayEndpoint)
+	conn, err := g.n.cfg.Dial(ctx, g.n.cfg.GatewayEndpoint, nil)
 	if err != nil {
 		return nil, err
 	}

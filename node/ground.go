@@ -13,27 +13,37 @@ import (
 	"github.com/hashicorp/go-sockaddr"
 	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/catalyst/orchestrator/storage"
 	"github.com/catalyst/orchestrator/transport"
+	"github.com/catalyst/orchestrator/trust"
 )
 
 // ground is what a node stands on: disks and networks. The machine gives real
 // ones, a simulation gives memory; nothing above knows which.
 type ground interface {
 	// openRaft opens log, stable store, snapshots and the Raft network.
-	openRaft(addressOf addressBook, log logLines) (*raftGround, error)
+	openRaft(n *Node) (*raftGround, error)
 	// gossip sets where memberlist listens, or its whole transport.
 	gossip(*memberlist.Config) error
 	// listenRPC opens the RPC listener; serveRPC then serves on it until ctx
 	// ends, and returns when the last request has been answered.
-	listenRPC() (address string, err error)
+	listenRPC(n *Node) (address string, err error)
 	serveRPC(ctx context.Context, n *Node) error
 	// remember and recall keep small named files.
 	remember(name string, data []byte) error
 	recall(name string) ([]byte, error)
+	// keepCredentials keeps what makes this node one of its site, for
+	// recallCredentials; fs.ErrNotExist is that there is nothing. authorityFile
+	// is where clients find the site's authority.
+	keepCredentials(c *trust.Credentials) error
+	recallCredentials() (*trust.Credentials, error)
+	authorityFile() string
+	// space is how much of the disk is free; a total of 0 is that it is not known.
+	space() (free, total uint64, err error)
+	// touch writes to the disk and waits for it.
+	touch() error
 	// forgetLog sets aside the log of a site that this node has left.
 	forgetLog() error
 }
@@ -46,6 +56,24 @@ type raftGround struct {
 	transport raft.Transport
 	close     func() error
 	bolt      func() bbolt.Stats // nil in a simulation
+	link      *raftLink          // nil in a simulation
+}
+
+// received is how many bytes have come in for Raft.
+func (g *raftGround) received() int64 {
+	if g.link == nil {
+		return 0
+	}
+	return g.link.received.Load()
+}
+
+// snapshotBytes is the size of the newest snapshot; 0 where there is none.
+func (g *raftGround) snapshotBytes() int64 {
+	all, err := g.snapshots.List()
+	if err != nil || len(all) == 0 {
+		return 0
+	}
+	return all[0].Size
 }
 
 // addressBook knows where a server is now, which may not be where Raft's
@@ -58,7 +86,6 @@ const (
 	raftTransportTimeout = 2 * time.Second
 	raftPool             = 4 // connections to each peer
 	snapshotsKept        = 2
-	boltLockTimeout      = 2 * time.Second
 	// drainTime is how long open requests may take to finish at shutdown.
 	drainTime = 2 * time.Second
 )
@@ -69,34 +96,23 @@ type machine struct {
 	rpc net.Listener
 }
 
-func (m *machine) openRaft(addressOf addressBook, log logLines) (*raftGround, error) {
+func (m *machine) openRaft(n *Node) (*raftGround, error) {
 	dir := filepath.Join(m.cfg.DataDir, "raft")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	file := filepath.Join(dir, "raft.db")
-	store, err := raftboltdb.New(raftboltdb.Options{Path: file, BoltOptions: &bbolt.Options{
-		Timeout:      boltLockTimeout,
-		FreelistType: bbolt.FreelistMapType,
-	}})
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("%s is in use by another process: is this node already running?", file)
-	}
+	store, err := storage.Open(dir, storage.Options{Snapshots: snapshotsKept, Log: logLines{n.log}})
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", file, err)
+		return nil, err
 	}
-	g, err := m.openNetwork(dir, store, addressOf, log)
+	g, err := m.openNetwork(n, store)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return g, nil
 }
 
-func (m *machine) openNetwork(dir string, store *raftboltdb.BoltStore, addressOf addressBook, log logLines) (*raftGround, error) {
-	snapshots, err := raft.NewFileSnapshotStore(dir, snapshotsKept, log)
-	if err != nil {
-		return nil, fmt.Errorf("open snapshots in %s: %w", dir, err)
-	}
+func (m *machine) openNetwork(n *Node, store *storage.Store) (*raftGround, error) {
 	bind, err := net.ResolveTCPAddr("tcp", m.cfg.RaftAddr)
 	if err != nil {
 		return nil, fmt.Errorf("--raft-addr %s: %w", m.cfg.RaftAddr, err)
@@ -112,17 +128,20 @@ func (m *machine) openNetwork(dir string, store *raftboltdb.BoltStore, addressOf
 		}
 		advertise = &net.TCPAddr{IP: ip, Port: bind.Port}
 	}
-	trans, err := raft.NewTCPTransportWithConfig(m.cfg.RaftAddr, advertise, &raft.NetworkTransportConfig{
-		ServerAddressProvider: addressOf,
-		MaxPool:               raftPool,
-		Timeout:               raftTransportTimeout,
-		Logger:                raftLogger(log),
-	})
+	listener, err := net.Listen("tcp", m.cfg.RaftAddr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on --raft-addr %s: %w", m.cfg.RaftAddr, err)
 	}
+	link := &raftLink{Listener: listener, n: n, tell: advertise}
+	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		ServerAddressProvider: addressBook(n.members.raftAddress),
+		Stream:                link,
+		MaxPool:               raftPool,
+		Timeout:               raftTransportTimeout,
+		Logger:                raftLogger(logLines{n.log}),
+	})
 	return &raftGround{
-		logs: store, stable: store, snapshots: snapshots, transport: trans, bolt: store.Stats,
+		logs: store, stable: store, snapshots: store.Snapshots(), transport: trans, bolt: store.Stats, link: link,
 		close: func() error { return errors.Join(trans.Close(), store.Close()) },
 	}, nil
 }
@@ -140,12 +159,12 @@ func (m *machine) gossip(c *memberlist.Config) error {
 	return nil
 }
 
-func (m *machine) listenRPC() (string, error) {
+func (m *machine) listenRPC(n *Node) (string, error) {
 	l, err := net.Listen("tcp", m.cfg.RPCAddr)
 	if err != nil {
 		return "", fmt.Errorf("listen on --rpc-addr %s: %w", m.cfg.RPCAddr, err)
 	}
-	m.rpc = l
+	m.rpc = &rpcListener{Listener: l, n: n}
 	addr := l.Addr().(*net.TCPAddr)
 	if !addr.IP.IsUnspecified() {
 		return addr.String(), nil
@@ -208,9 +227,48 @@ func (m *machine) recall(name string) ([]byte, error) {
 	return data, err
 }
 
+func (m *machine) credentialsDir() string { return filepath.Join(m.cfg.DataDir, "tls") }
+
+func (m *machine) authorityFile() string {
+	if m.cfg.TLSCA != "" {
+		return m.cfg.TLSCA
+	}
+	return filepath.Join(m.credentialsDir(), trust.AuthorityFile)
+}
+
+func (m *machine) keepCredentials(c *trust.Credentials) error { return c.Store(m.credentialsDir()) }
+
+func (m *machine) recallCredentials() (*trust.Credentials, error) {
+	if m.cfg.TLSCert != "" {
+		return trust.LoadFiles(m.cfg.TLSCA, m.cfg.TLSCert, m.cfg.TLSKey, time.Now())
+	}
+	return trust.Load(m.credentialsDir(), time.Now())
+}
+
+func (m *machine) space() (free, total uint64, err error) { return storage.Space(m.cfg.DataDir) }
+
+func (m *machine) touch() error {
+	f, err := os.OpenFile(filepath.Join(m.cfg.DataDir, "pulse"), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte(time.Now().Format(time.RFC3339Nano)), 0)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// forgetLog sets aside all that belongs to the site that was left.
 func (m *machine) forgetLog() error {
-	dir := filepath.Join(m.cfg.DataDir, "raft")
-	return os.Rename(dir, fmt.Sprintf("%s.left-%d", dir, time.Now().Unix()))
+	aside := filepath.Join(m.cfg.DataDir, fmt.Sprintf("left-%d", time.Now().Unix()))
+	if err := os.Mkdir(aside, 0o700); err != nil {
+		return fmt.Errorf("set aside what belonged to the site: %w", err)
+	}
+	for _, name := range []string{"raft", "tls", identityFile, keysFile} {
+		err := os.Rename(filepath.Join(m.cfg.DataDir, name), filepath.Join(aside, name))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("set aside what belonged to the site: %w", err)
+		}
+	}
+	return nil
 }
 
 // reachableIP is the address that others are told when a listener is bound to
@@ -227,11 +285,11 @@ func reachableIP() (net.IP, error) {
 }
 
 // serveConn runs one Cap'n Web session as a server.
-func (n *Node) serveConn(ctx context.Context, c transport.Conn) {
+func (n *Node) serveConn(ctx context.Context, c transport.Conn, from caller) {
 	n.counts.sessions.Add(1)
 	defer n.counts.sessions.Add(-1)
 	s := transport.NewSession(c, transport.Config{Limits: n.limits(), Log: n.log})
-	s.Offer(n.publicAPI(s.Abort))
+	s.Offer(n.publicAPI(from, s.Abort))
 	if err := s.Run(ctx); err != nil {
 		n.log.Debug("session ended", "err", err)
 	}

@@ -2,18 +2,20 @@ package node
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/catalyst/orchestrator/transport"
+	"github.com/catalyst/orchestrator/trust"
 )
 
 // handler is every HTTP endpoint of the node (contract, section 1).
 func (n *Node) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /rpc", n.serveWebSocket)
-	mux.Handle("POST /rpc", n.admitted(transport.BatchHandler(func(*http.Request) *transport.Target { return n.publicAPI(nil) },
+	mux.Handle("POST /rpc", n.admitted(transport.BatchHandler(func(r *http.Request) *transport.Target { return n.publicAPI(n.callerOf(r), nil) },
 		transport.Config{Limits: n.limits(), Log: n.log})))
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "OK") })
 	mux.HandleFunc("GET /ready", n.serveReady)
@@ -27,7 +29,24 @@ func (n *Node) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		n.log.Debug("refused a WebSocket", "remote", r.RemoteAddr, "err", err)
 		return
 	}
-	n.serveConn(r.Context(), conn)
+	n.serveConn(r.Context(), conn, n.callerOf(r))
+}
+
+// callerOf is what the network vouches for: an address, and the node that the
+// certificate names if there is one.
+func (n *Node) callerOf(r *http.Request) caller {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	from := caller{address: host}
+	ip := net.ParseIP(host)
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		from.local = ip.IsLoopback() || local.IP.Equal(ip)
+	}
+	if r.TLS != nil {
+		if who, ok := n.keeper.PeerIdentity(*r.TLS); ok && who.Role == trust.Node {
+			from.node = who.Name
+		}
+	}
+	return from
 }
 
 // admitted keeps out what a browser sends for a foreign page: a POST of plain

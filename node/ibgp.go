@@ -8,50 +8,68 @@ import (
 	"time"
 
 	"github.com/catalyst/orchestrator/peering"
+	"github.com/catalyst/orchestrator/pipeline"
 	"github.com/catalyst/orchestrator/transport"
+	"github.com/catalyst/orchestrator/trust"
 )
 
 var errPeerGone = errors.New("the peer's connection ended")
 
 // connectionFromIBGPPeer is for the leaders of other sites and for collectors,
 // who may dial any node of this one.
-func (n *Node) connectionFromIBGPPeer(end func(error)) transport.Method {
+func (n *Node) connectionFromIBGPPeer(from caller, end func(error)) transport.Method {
 	return func(_ context.Context, c *transport.Call) (any, error) {
 		var secret string
 		if err := c.Decode(0, &secret); err != nil {
 			return nil, err
 		}
-		allowed, err := n.admit(secret)
-		if err != nil {
+		if err := n.patience(from); err != nil {
 			return nil, err
 		}
-		s := &ibgpScope{n: n, allowed: allowed, end: end}
+		shown, err := n.admit(secret)
+		if err != nil {
+			n.failed(from, "refused a peer", err)
+			return nil, err
+		}
+		s := &ibgpScope{n: n, shown: shown, end: end}
 		return s.target(), nil
 	}
 }
 
-// admit says for which configured peers a secret stands; for none in
-// particular when it is this site's own. It looks at all secrets, whichever
-// matches.
-func (n *Node) admit(secret string) (allowed []string, err error) {
+// admit says for whom a secret stands: the token of a site for that site, that
+// of a configured peer for it, and this site's own for any. It looks at all
+// secrets, whichever matches.
+func (n *Node) admit(secret string) (shown peering.Admission, err error) {
+	if trust.IsToken(secret) {
+		return n.admitToken(secret)
+	}
 	some := n.cfg.PeeringSecret != ""
 	own := some && sameSecret(secret, n.cfg.PeeringSecret)
 	for c := range n.machine.Table().Peers() {
 		some = some || c.Secret != ""
 		if c.Secret != "" && sameSecret(secret, c.Secret) {
-			allowed = append(allowed, c.ID)
+			shown.Peers = append(shown.Peers, c.ID)
 		}
 	}
 	switch {
 	case own:
-		return nil, nil
-	case len(allowed) > 0:
-		return allowed, nil
+		return peering.Admission{}, nil
+	case len(shown.Peers) > 0:
+		return shown, nil
 	case !some:
-		return nil, failure(unauthenticated, "peering is off at this site: set --peering-secret (CATALYST_PEERING_SECRET) on its nodes")
+		return shown, failure(unauthenticated, "peering is off at this site: make a token for the other site with `catalyst token create --role peer --site NAME`, or set --peering-secret (CATALYST_PEERING_SECRET) on its nodes")
 	default:
-		return nil, failure(unauthenticated, "the peering secret is not valid at this site: give the other site's --peering-secret with `catalyst peer add --secret`")
+		return shown, failure(unauthenticated, "the peering secret is not valid at this site: give the other site's --peering-secret with `catalyst peer add --secret`")
 	}
+}
+
+func (n *Node) admitToken(text string) (shown peering.Admission, err error) {
+	c, err := n.tokenShown(text)
+	if err == nil && c.who.Role != pipeline.Peer {
+		err = failure(unauthenticated, "the token %s has the role %s: another site shows one of the role peer, which `catalyst token create --role peer --site NAME` makes", c.token, c.who.Role)
+	}
+	shown.Site = c.who.Site
+	return shown, err
 }
 
 // sameSecret compares in constant time, whatever the lengths.
@@ -64,9 +82,9 @@ func sameSecret(a, b string) bool {
 // which is here, or at the leader and carried there. The connection beneath
 // lives as long as the session.
 type ibgpScope struct {
-	n       *Node
-	allowed []string
-	end     func(error) // ends the connection; nil where there is none, as in a batch
+	n     *Node
+	shown peering.Admission
+	end   func(error) // ends the connection; nil where there is none, as in a batch
 
 	session *peering.Session            // at this node
 	methods map[string]transport.Method // of session
@@ -154,7 +172,7 @@ func (s *ibgpScope) openHere(c *transport.Call, speaker *peering.Speaker, hello 
 		return peering.Info{}, err
 	}
 	kept := callback.keep()
-	x, info, err := speaker.Accept(&farEnd{to: kept, end: s.end, release: kept.release}, hello, s.allowed)
+	x, info, err := speaker.Accept(&farEnd{to: kept, end: s.end, release: kept.release}, hello, s.shown)
 	if err != nil {
 		kept.release()
 		return info, acceptFailure(err)

@@ -1,24 +1,43 @@
 package node
 
 import (
+	"cmp"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"slices"
+	"sync"
+	"sync/atomic"
 )
 
 // identity is node.json: who this data directory belongs to, and whom the
 // node knew, for finding the site again after a restart.
 type identity struct {
-	Node   string   `json:"node"`
-	Site   string   `json:"site"`
-	Epoch  string   `json:"epoch,omitempty"`
-	Gossip []string `json:"gossip,omitempty"` // addresses of the other nodes
+	Node     string   `json:"node"`
+	Site     string   `json:"site"`
+	SiteID   string   `json:"siteId,omitempty"` // empty until it is in a site
+	Instance string   `json:"instance"`         // minted with the directory: another one under the same id has lost its memory
+	Epoch    string   `json:"epoch,omitempty"`
+	Gossip   []string `json:"gossip,omitempty"` // addresses of the other nodes
+	RPC      []string `json:"rpc,omitempty"`
+	Hosts    []string `json:"hosts,omitempty"`   // more names for its certificate
+	Renewal  *renewal `json:"renewal,omitempty"` // a recovery that is not in the log yet
+	Sum      uint32   `json:"sum,omitempty"`     // CRC-32C of the rest
 }
 
 const (
 	identityFile  = "node.json"
 	addressesFile = "addresses.json"
+	defaultSite   = "default"
 )
+
+// self holds the identity: read by all, changed by one at a time.
+type self struct {
+	ground  ground
+	changes sync.Mutex
+	now     atomic.Pointer[identity]
+}
 
 // Addresses are where a node listens, as host:port.
 type Addresses struct {
@@ -27,6 +46,12 @@ type Addresses struct {
 	Gossip string `json:"gossip"`
 }
 
+// who is this node's identity as of now; it must not be altered.
+func (n *Node) who() *identity { return n.self.now.Load() }
+
+// site is the name of this node's site.
+func (n *Node) site() string { return n.who().Site }
+
 // recallIdentity reads node.json and refuses a directory of another node.
 func (n *Node) recallIdentity() error {
 	data, err := n.ground.recall(identityFile)
@@ -34,46 +59,83 @@ func (n *Node) recallIdentity() error {
 		return fmt.Errorf("read %s: %w", identityFile, err)
 	}
 	if data == nil {
-		n.identity = identity{Node: n.cfg.ID, Site: n.cfg.Site}
-		return n.rememberIdentity()
+		n.self.now.Store(&identity{Node: n.cfg.ID, Site: cmp.Or(n.cfg.Site, defaultSite)})
+		return n.self.alter(func(i *identity) { i.Instance = rand.Text() })
 	}
-	if err := json.Unmarshal(data, &n.identity); err != nil {
-		return fmt.Errorf("%s in %s is damaged (%w): restore it, or start this node anew with an empty data directory", identityFile, n.cfg.DataDir, err)
+	i, err := readIdentity(data)
+	if err != nil {
+		return fmt.Errorf("%s in %s is damaged (%w): restore it from a copy, or take the node out at another node (catalyst member remove %s), empty the directory and join again",
+			identityFile, n.cfg.DataDir, err, n.cfg.ID)
 	}
-	if n.identity.Node != n.cfg.ID || n.identity.Site != n.cfg.Site {
+	if i.Node != n.cfg.ID || n.cfg.Site != "" && i.Site != n.cfg.Site {
 		return fmt.Errorf("data directory %s belongs to node %q of site %q, and this is node %q of site %q: use --id and --site as before, or another --data-dir",
-			n.cfg.DataDir, n.identity.Node, n.identity.Site, n.cfg.ID, n.cfg.Site)
+			n.cfg.DataDir, i.Node, i.Site, n.cfg.ID, cmp.Or(n.cfg.Site, defaultSite))
 	}
+	n.self.now.Store(&i)
 	return nil
 }
 
-func (n *Node) rememberIdentity() error {
-	data, err := json.Marshal(n.identity)
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (i identity) sum() uint32 {
+	i.Sum = 0
+	data, _ := json.Marshal(i) // of texts
+	return max(1, crc32.Checksum(data, castagnoli))
+}
+
+func readIdentity(data []byte) (i identity, err error) {
+	if err := json.Unmarshal(data, &i); err != nil {
+		return i, err
+	}
+	if i.Node == "" || i.Instance == "" {
+		return i, fmt.Errorf("it names no node")
+	}
+	if i.Sum != i.sum() {
+		return i, fmt.Errorf("its checksum is %08x, not %08x", i.sum(), i.Sum)
+	}
+	return i, nil
+}
+
+// alter changes the identity and writes it down.
+func (s *self) alter(change func(*identity)) error {
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	next := *s.now.Load()
+	change(&next)
+	next.Sum = next.sum()
+	if old := s.now.Load(); old.Sum == next.Sum && old.Sum != 0 {
+		return nil
+	}
+	data, err := json.Marshal(next)
 	if err != nil {
 		return err
 	}
-	return n.ground.remember(identityFile, data)
+	if err := s.ground.remember(identityFile, data); err != nil {
+		return err
+	}
+	s.now.Store(&next)
+	return nil
 }
 
 // rememberPeers keeps node.json in step with gossip and the table. Only
 // keepJoined calls it.
 func (n *Node) rememberPeers() {
-	next := n.identity
-	if epoch := n.machine.Table().Epoch(); epoch != "" { // else the log is not replayed yet
-		next.Epoch = epoch
-	}
-	if known := n.members.gossipAddresses(); len(known) > 0 {
-		next.Gossip = known
-	}
-	n.members.setEpoch(next.Epoch)
-	n.members.setMember(n.raft.LastIndex() > 0)
-	if next.Epoch == n.identity.Epoch && slices.Equal(next.Gossip, n.identity.Gossip) {
-		return
-	}
-	n.identity = next
-	if err := n.rememberIdentity(); err != nil {
+	t := n.machine.Table()
+	err := n.self.alter(func(i *identity) {
+		i.Epoch = cmp.Or(t.Epoch(), i.Epoch) // empty until the log is replayed
+		if i.Renewal == nil {
+			i.SiteID = cmp.Or(t.ID(), i.SiteID)
+		}
+		if gossip, rpc := n.members.addresses(); len(gossip) > 0 {
+			i.Gossip, i.RPC = gossip, rpc
+		}
+	})
+	if err != nil {
 		n.log.Warn("remember the site's nodes", "err", err)
 	}
+	n.members.announce(func(m *meta) {
+		m.SiteID, m.Member = n.who().SiteID, n.raft.LastIndex() > 0
+	})
 }
 
 func (n *Node) rememberAddresses() error {
@@ -82,4 +144,16 @@ func (n *Node) rememberAddresses() error {
 		return err
 	}
 	return n.ground.remember(addressesFile, append(data, '\n'))
+}
+
+// addresses are those of all other nodes ever seen, for rejoining.
+func (m *members) addresses() (gossip, rpc []string) {
+	for id, s := range m.all() {
+		if id != m.id && s.gossip != "" {
+			gossip, rpc = append(gossip, s.gossip), append(rpc, s.RPC)
+		}
+	}
+	slices.Sort(gossip)
+	slices.Sort(rpc)
+	return gossip, rpc
 }

@@ -11,9 +11,9 @@ import (
 // links are this node's sessions to other nodes: dialled when first needed,
 // kept while they live, one to an address.
 type links struct {
-	dial   func(ctx context.Context, url string) (transport.Conn, error)
+	dial   func(ctx context.Context, address string) (transport.Conn, error)
 	limits transport.Limits
-	token  string
+	token  string // where nodes have no certificates
 
 	life context.Context // ends all sessions; set by run
 	wg   sync.WaitGroup
@@ -93,7 +93,7 @@ func (k *link) over() bool {
 
 func (l *links) serve(k *link, address string) {
 	ctx, cancel := context.WithTimeout(l.life, raftTransportTimeout)
-	conn, err := l.dial(ctx, "ws://"+address+"/rpc")
+	conn, err := l.dial(ctx, address)
 	cancel()
 	if err != nil {
 		k.err = fmt.Errorf("dial %s: %w", address, err)
@@ -105,4 +105,12 @@ func (l *links) serve(k *link, address string) {
 	k.scope = s.Main().Call("connectionFromNode", l.token)
 	close(k.ready)
 	_ = s.Run(l.life) // why it ended reaches every call in flight
+}
+
+// dialNode opens a connection to a node of this site.
+func (n *Node) dialNode(ctx context.Context, address string) (transport.Conn, error) {
+	if !n.secured() {
+		return n.cfg.Dial(ctx, "ws://"+address+"/rpc", nil)
+	}
+	return n.cfg.Dial(ctx, "wss://"+address+"/rpc", n.keeper.DialNode(""))
 }

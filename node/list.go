@@ -192,6 +192,7 @@ type Member struct {
 	Raft    string `json:"raft"`
 	Gossip  string `json:"gossip"`
 	Version string `json:"version"`
+	Level   int    `json:"level,omitempty"` // the newest feature level that it knows
 }
 
 func (s *cliScope) listMembers(context.Context, *transport.Call) (any, error) {
@@ -206,7 +207,7 @@ func (n *Node) memberList() []Member {
 		g := seen[string(s.ID)]
 		m := Member{
 			ID: string(s.ID), Role: "voter", State: g.state, Raft: string(s.Address),
-			RPC: g.RPC, Gossip: g.gossip, Version: g.Version,
+			RPC: g.RPC, Gossip: g.gossip, Version: g.Version, Level: g.Level,
 		}
 		switch {
 		case s.ID == leader:
@@ -236,6 +237,10 @@ type Status struct {
 	Index    uint64                  `json:"index"`
 	Voters   int                     `json:"voters"`
 	Tolerate int                     `json:"tolerates"`
+	Secured  bool                    `json:"secured"`
+	Expires  int64                   `json:"certificateExpiresAt,omitempty"` // ms since the epoch
+	Level    int                     `json:"level"`                          // of the features that are on
+	ReadOnly string                  `json:"readOnly,omitempty"`             // why this node takes no changes
 	Gateway  *pipeline.GatewayStatus `json:"gateway,omitempty"`
 	Peers    struct {
 		Established int `json:"established"`
@@ -251,7 +256,7 @@ func (s *cliScope) status(ctx context.Context, _ *transport.Call) (any, error) {
 	n := s.n
 	t := n.machine.Table()
 	out := Status{
-		Node: n.cfg.ID, Site: n.cfg.Site, AS: n.cfg.AS, Epoch: t.Epoch(), Version: n.cfg.Version,
+		Node: n.cfg.ID, Site: n.site(), AS: n.cfg.AS, Epoch: t.Epoch(), Version: n.cfg.Version,
 		Role: "waiting", Term: n.raft.CurrentTerm(), Index: t.Version(),
 	}
 	for _, m := range n.memberList() {
@@ -266,6 +271,13 @@ func (s *cliScope) status(ctx context.Context, _ *transport.Call) (any, error) {
 	out.Voters = e.voters()
 	if out.Voters > 0 {
 		out.Tolerate = max(0, e.alive(n.isAlive)-quorum(out.Voters))
+	}
+	out.Secured, out.Level = n.secured(), t.Level()
+	if out.Secured {
+		out.Expires = n.keeper.Expires().UnixMilli()
+	}
+	if why := n.full.Load(); why != nil {
+		out.ReadOnly = *why
 	}
 	out.Routes.Local, out.Routes.Learned = t.NumLocal(), t.NumLearned()
 	out.Gateway = n.askGateway(ctx).status

@@ -7,7 +7,6 @@ import (
 	"log"
 	"maps"
 	"net"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -33,26 +32,29 @@ const (
 // meta is what a node tells the others about itself through gossip. Short
 // keys: memberlist carries 512 bytes at most.
 type meta struct {
-	Site    string `json:"s"`
-	Raft    string `json:"r"`           // host:port
-	RPC     string `json:"c"`           // host:port
-	Version string `json:"v"`           //
-	Epoch   string `json:"e,omitempty"` // of the site whose log it holds
-	Member  bool   `json:"m,omitempty"` // it holds Raft state: it is, or once was, a member
-	Expect  int    `json:"x,omitempty"` // --bootstrap-expect
+	Site     string `json:"s"`
+	SiteID   string `json:"u,omitempty"` // of the site whose state it holds
+	Instance string `json:"i"`           // of its data directory
+	Raft     string `json:"r"`           // host:port
+	RPC      string `json:"c"`           // host:port
+	Version  string `json:"v"`
+	Level    int    `json:"l"`           // the newest feature level that it knows
+	Member   bool   `json:"m,omitempty"` // it holds Raft state: it is, or once was, a member
+	Expect   int    `json:"x,omitempty"` // --bootstrap-expect
 }
 
 // members is this node's view of its site through gossip: a hint of who is
 // there and on which addresses. Raft's configuration is the truth.
 type members struct {
 	log     logLines
-	site    string
 	id      string
 	list    *memberlist.Memberlist
+	keys    *memberlist.Keyring
 	changed chan struct{} // holds a token after a change
 
-	mu   sync.Mutex
-	self meta
+	mu      sync.Mutex
+	self    meta
+	version uint64 // of keys
 
 	seen atomic.Pointer[map[string]seen] // by node id; replaced whole, never altered
 }
@@ -64,8 +66,8 @@ type seen struct {
 	state  string // alive, suspect, failed, left
 }
 
-func newMembers(id string, self meta, log logLines) *members {
-	m := &members{id: id, site: self.Site, self: self, log: log, changed: make(chan struct{}, 1)}
+func newMembers(id string, self meta, keys *memberlist.Keyring, log logLines) *members {
+	m := &members{id: id, self: self, keys: keys, log: log, changed: make(chan struct{}, 1)}
 	m.seen.Store(&map[string]seen{})
 	return m
 }
@@ -78,6 +80,7 @@ func (m *members) start(g ground) (address string, err error) {
 	c.SuspicionMult = suspicionMult
 	c.GossipInterval, c.PushPullInterval = gossipInterval, pushPullInterval
 	c.DeadNodeReclaimTime = reclaimTime
+	c.Keyring = m.keys
 	c.LogOutput = nil
 	c.Logger = log.New(m.log, "", 0)
 	c.Delegate, c.Events, c.Conflict, c.Merge, c.Alive = m, m, m, m, m
@@ -110,7 +113,17 @@ func (m *members) stop() error {
 }
 
 func (m *members) setMember(member bool) { m.announce(func(s *meta) { s.Member = member }) }
-func (m *members) setEpoch(epoch string) { m.announce(func(s *meta) { s.Epoch = epoch }) }
+
+// enter is for a node that waited and is in a site now.
+func (m *members) enter(site, siteID string) {
+	m.announce(func(s *meta) { s.Site, s.SiteID = site, siteID })
+}
+
+func (m *members) site() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.self.Site
+}
 
 // announce changes what this node says of itself.
 func (m *members) announce(change func(*meta)) {
@@ -142,18 +155,6 @@ func (m *members) raftAddress(id raft.ServerID) (raft.ServerAddress, error) {
 }
 
 func (m *members) rpcAddress(id string) string { return m.all()[id].RPC }
-
-// gossipAddresses are those of all other nodes ever seen, for rejoining.
-func (m *members) gossipAddresses() []string {
-	var out []string
-	for id, s := range m.all() {
-		if id != m.id && s.gossip != "" {
-			out = append(out, s.gossip)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
 
 // missesSome reports whether nodes that were seen before are now missing.
 func (m *members) missesSome() bool {
@@ -233,10 +234,11 @@ func (m *members) NotifyMerge(others []*memberlist.Node) error {
 
 func (m *members) NotifyAlive(other *memberlist.Node) error {
 	var o meta
-	if json.Unmarshal(other.Meta, &o) != nil || o.Site == "" || o.Site == m.site {
+	site := m.site()
+	if json.Unmarshal(other.Meta, &o) != nil || o.Site == "" || o.Site == site || other.Name == m.id {
 		return nil
 	}
-	return fmt.Errorf("%s is a node of site %q, this is site %q: nodes of different sites are peered, not joined", other.Name, o.Site, m.site)
+	return fmt.Errorf("%s is a node of site %q, this is site %q: nodes of different sites are peered, not joined", other.Name, o.Site, site)
 }
 
 const (
@@ -259,14 +261,17 @@ func (n *Node) keepJoined(ctx context.Context, first []string) {
 		if !joined {
 			err := n.members.join(first)
 			joined = err == nil
-			if err != nil && now.After(complain) {
+			if err != nil && n.askForKeys(ctx) != nil && now.After(complain) {
 				n.log.Warn("no node of the site can be reached yet", "addresses", first, "err", err)
 				complain = now.Add(complainInterval)
 			}
 		}
 		n.rememberPeers()
 		if joined && now.After(rejoin) && n.missesMembers() {
-			_ = n.members.join(n.members.gossipAddresses())
+			known, _ := n.members.addresses()
+			if n.members.join(known) != nil {
+				_ = n.askForKeys(ctx)
+			}
 			rejoin = now.Add(rejoinInterval)
 		}
 		select {

@@ -14,8 +14,11 @@ type counts struct {
 	commands   atomic.Uint64 // committed, or tried
 	entries    atomic.Uint64 // log entries they shared
 	overloaded atomic.Uint64 // refused because too many were waiting
-	watchers   atomic.Int64  // now
-	sessions   atomic.Int64  // now
+
+	unauthenticated atomic.Uint64 // clients whose credential was not good
+	forbidden       atomic.Uint64 // calls beyond what the credential allows
+	watchers        atomic.Int64  // now
+	sessions        atomic.Int64  // now
 }
 
 // registry reads every figure from where it lives when it is asked for.
@@ -33,6 +36,8 @@ func (n *Node) registry() *prometheus.Registry {
 	counter("commands_total", "Commands proposed by this node as leader.", &n.counts.commands)
 	counter("log_entries_total", "Raft log entries that the commands shared (group commit).", &n.counts.entries)
 	counter("overloaded_total", "Actions refused because too many were waiting for the log.", &n.counts.overloaded)
+	counter("unauthenticated_total", "Clients and nodes that showed no good credential.", &n.counts.unauthenticated)
+	counter("forbidden_total", "Calls that the caller's role does not allow.", &n.counts.forbidden)
 	gauge("watchers", "Watches that are open.", func() float64 { return float64(n.counts.watchers.Load()) })
 	gauge("sessions", "WebSocket sessions that are open.", func() float64 { return float64(n.counts.sessions.Load()) })
 	gauge("routes_local", "Routes registered at this site.", func() float64 { return float64(n.machine.Table().NumLocal()) })

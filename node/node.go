@@ -8,18 +8,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/raft"
 
 	"github.com/catalyst/orchestrator/fsm"
 	"github.com/catalyst/orchestrator/peering"
 	"github.com/catalyst/orchestrator/pipeline"
 	"github.com/catalyst/orchestrator/transport"
+	"github.com/catalyst/orchestrator/trust"
 )
 
 // Node is one process of a site.
@@ -33,18 +36,24 @@ type Node struct {
 	gateway       *pipeline.GatewayIntegrationPlugin // nil when off
 	members       *members
 	links         *links
+	keeper        *trust.Keeper // of this node's certificate; empty while it has none
+	self          self
 	confirmations *confirmations
 	leadership    *leadership
 	pledges       pledges
 	counts        counts
 	peerCounts    peering.Counts
+	failures      failures
 	ready         atomic.Bool
 	leaving       atomic.Bool
+	beginning     sync.Mutex               // held while this node is being taken into a site
+	founding      atomic.Pointer[founding] // of a site that init founds
+	full          atomic.Pointer[string]   // why this node takes no changes: its disk; nil while it does
+	exposed       bool                     // some address of this node is not on loopback
 
 	// Set while Run starts, before anything is served.
 	raft      *raft.Raft
 	stores    *raftGround
-	identity  identity // node.json; keepJoined's after the start
 	addresses Addresses
 
 	listening chan struct{}
@@ -61,15 +70,18 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: cfg.Log, ground: cfg.ground,
 		machine:   fsm.NewMachine(),
+		keeper:    &trust.Keeper{},
+		exposed:   cfg.exposed(),
 		listening: make(chan struct{}),
 		listing:   make(chan struct{}, maxListing),
 	}
 	if n.ground == nil {
 		n.ground = &machine{cfg: &n.cfg}
 	}
-	n.links = &links{dial: cfg.Dial, limits: n.limits(), token: cfg.AdminToken, byAddress: map[string]*link{}}
+	n.self.ground = n.ground
+	n.links = &links{dial: n.dialNode, limits: n.limits(), token: cfg.AdminToken, byAddress: map[string]*link{}}
 	n.confirmations = &confirmations{confirm: n.confirmOnce}
-	n.leadership = &leadership{n: n}
+	n.leadership = &leadership{n: n, again: make(chan struct{}, 1)}
 	n.pipeline = n.plugins()
 	return n, nil
 }
@@ -85,6 +97,8 @@ func (n *Node) plugins() pipeline.Pipeline {
 		pipeline.LocalRoutingPlugin{},
 		pipeline.DirectProxyRouteTablePlugin{},
 		membershipPlugin{n},
+		tokensPlugin{n},
+		keysPlugin{n},
 	}
 	if n.cfg.GatewayEndpoint != "" {
 		n.gateway = pipeline.NewGatewayIntegrationPlugin(pipeline.GatewayConfig{Endpoint: n.cfg.GatewayEndpoint, Log: n.log})
@@ -114,8 +128,14 @@ func (n *Node) Run(ctx context.Context) error {
 	n.links.life, n.confirmations.life = life, life
 	n.wg.Go(func() { n.leadership.run(life, notify) })
 	n.wg.Go(func() { n.links.run(life) })
-	n.wg.Go(func() { n.keepJoined(life, append(n.cfg.Join, n.identity.Gossip...)) })
+	n.wg.Go(func() { n.keepJoined(life, append(n.cfg.Join, n.who().Gossip...)) })
 	n.wg.Go(func() { n.becomeReady(life) })
+	n.wg.Go(func() { n.followKeys(life) })
+	n.wg.Go(func() { n.keepCertified(life) })
+	n.wg.Go(func() { n.watchSpace(life) })
+	if n.cfg.SnapshotDir != "" {
+		n.wg.Go(func() { n.keepSnapshots(life) })
+	}
 	if n.cfg.BootstrapExpect > 0 {
 		n.wg.Go(func() { n.bootstrapExpect(life) })
 	}
@@ -125,7 +145,7 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 	})
 	close(n.listening)
-	n.log.Info("listening", "site", n.cfg.Site, "node", n.cfg.ID, "rpc", n.addresses.RPC, "raft", n.addresses.Raft, "gossip", n.addresses.Gossip)
+	n.log.Info("listening", "site", n.site(), "node", n.cfg.ID, "rpc", n.addresses.RPC, "raft", n.addresses.Raft, "gossip", n.addresses.Gossip)
 
 	<-ctx.Done()
 	n.stepDown()
@@ -145,20 +165,24 @@ func (n *Node) start(notify chan<- bool) error {
 	if err := n.recallIdentity(); err != nil {
 		return err
 	}
-	var err error
-	if n.addresses.RPC, err = n.ground.listenRPC(); err != nil {
+	keys, err := n.recallCredentials()
+	if err != nil {
+		return err
+	}
+	if n.addresses.RPC, err = n.ground.listenRPC(n); err != nil {
 		return err
 	}
 	n.members = newMembers(n.cfg.ID, meta{
-		Site: n.cfg.Site, RPC: n.addresses.RPC, Version: n.cfg.Version, Epoch: n.identity.Epoch, Expect: n.cfg.BootstrapExpect,
-	}, logLines{n.log})
+		Site: n.site(), SiteID: n.who().SiteID, Instance: n.who().Instance, RPC: n.addresses.RPC,
+		Version: n.cfg.Version, Level: n.level(), Expect: n.cfg.BootstrapExpect,
+	}, keys, logLines{n.log})
 	if err := n.startRaft(notify); err != nil {
 		return err
 	}
 	n.addresses.Raft = string(n.stores.transport.LocalAddr())
 	n.members.announce(func(m *meta) { m.Raft = n.addresses.Raft })
 	if n.cfg.Bootstrap {
-		if err := n.bootstrap([]raft.Server{n.self()}); err != nil {
+		if err := n.bootstrap([]raft.Server{n.server()}); err != nil {
 			return err
 		}
 	}
@@ -166,6 +190,44 @@ func (n *Node) start(notify chan<- bool) error {
 		return err
 	}
 	return n.rememberAddresses()
+}
+
+// recallCredentials reads by what this node is known, if it is, and returns
+// the keys that it gossips with.
+func (n *Node) recallCredentials() (*memberlist.Keyring, error) {
+	c, err := n.ground.recallCredentials()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	default:
+		if err := n.keeper.Set(c); err != nil {
+			return nil, err
+		}
+		if who := n.keeper.Subject(); who.Name != n.cfg.ID || who.Site != n.site() {
+			return nil, fmt.Errorf("the certificate is that of node %s of site %s, and this is node %s of site %s: use --id and --site as before, or the certificate of this node",
+				who.Name, who.Site, n.cfg.ID, n.site())
+		}
+	}
+	if err := n.cfg.checkOpen(n.secured(), len(n.who().Gossip) > 0 || n.who().SiteID != ""); err != nil {
+		return nil, err
+	}
+	k, err := n.recallKeys()
+	switch {
+	case err != nil:
+		return nil, err
+	case len(k.Keys) > 0:
+		return memberlist.NewKeyring(k.Keys, k.Keys[0])
+	case n.locked():
+		return sealed()
+	case n.cfg.GossipKey != "":
+		key, err := readGossipKey(n.cfg.GossipKey)
+		if err != nil {
+			return nil, err
+		}
+		return memberlist.NewKeyring([][]byte{key}, key)
+	}
+	return memberlist.NewKeyring(nil, nil)
 }
 
 // stop ends the node with a cause.
@@ -237,7 +299,7 @@ func (n *Node) becomeReady(ctx context.Context) {
 		cancel()
 		if err == nil {
 			n.ready.Store(true)
-			n.log.Info("ready", "site", n.cfg.Site, "node", n.cfg.ID, "index", n.machine.Table().Version())
+			n.log.Info("ready", "site", n.site(), "node", n.cfg.ID, "index", n.machine.Table().Version())
 			return
 		}
 	}

@@ -205,7 +205,7 @@ func TestADeposedLeaderIsNotHeardBySites(t *testing.T) {
 		l := f.leaderOf("b").leadership.current.Load()
 		_, _, err := l.speaker.Accept(nil, &peering.Info{
 			Site: "a", AS: 64512, Node: old.cfg.ID, Term: term, Epoch: old.machine.Table().Epoch(),
-		}, nil)
+		}, peering.Admission{})
 		if r, ok := peering.IsRefused(err); !ok || r.Kind != peering.Deposed {
 			t.Errorf("the deposed leader's open: %v", err)
 		}

@@ -3,22 +3,26 @@ package node
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 
 	"github.com/catalyst/orchestrator/fsm"
 	"github.com/catalyst/orchestrator/peering"
 	"github.com/catalyst/orchestrator/pipeline"
 	"github.com/catalyst/orchestrator/transport"
+	"github.com/catalyst/orchestrator/trust"
 )
 
 // newSpeaker makes what carries the sessions with other sites in one term.
 func (n *Node) newSpeaker(t *term, dialer *peerDialer) *peering.Speaker {
 	return peering.New(peering.Config{
 		Self: peering.Info{
-			Site: n.cfg.Site, AS: n.machine.Table().AS(), Node: n.cfg.ID, Domains: append([]string{}, n.cfg.Domains...),
-			Endpoint: cmp.Or(n.cfg.PeeringEndpoint, "ws://"+n.addresses.RPC+"/rpc"),
+			Site: n.site(), AS: n.machine.Table().AS(), Node: n.cfg.ID, Domains: append([]string{}, n.cfg.Domains...),
+			Endpoint: cmp.Or(n.cfg.PeeringEndpoint, n.url()),
 			Term:     t.number, Epoch: n.machine.Table().Epoch(),
 		},
 		Secret:  n.cfg.PeeringSecret,
@@ -26,7 +30,7 @@ func (n *Node) newSpeaker(t *term, dialer *peerDialer) *peering.Speaker {
 		Site:    &peerSite{n, t.proposer},
 		Dialer:  dialer,
 		Counts:  &n.peerCounts,
-		Log:     n.log.With("site", n.cfg.Site, "node", n.cfg.ID),
+		Log:     n.log.With("site", n.site(), "node", n.cfg.ID),
 	})
 }
 
@@ -65,7 +69,11 @@ type peerDialer struct {
 
 // Dial sends all that begins a session at once: it takes one round trip.
 func (d *peerDialer) Dial(ctx context.Context, endpoint, secret string, near *peering.Session, self peering.Info) (peering.Remote, peering.Await[peering.Info], error) {
-	conn, err := d.n.cfg.Dial(ctx, endpoint)
+	authority, err := d.n.authorityOf(endpoint, secret)
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := d.n.cfg.Dial(ctx, endpoint, authority)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -81,6 +89,35 @@ func (d *peerDialer) Dial(ctx context.Context, endpoint, secret string, near *pe
 		return info, asRefused(err)
 	}
 	return &farEnd{to: scope, end: s.Abort}, answer, nil
+}
+
+// authorityOf is whom to believe at another site's endpoint: who is known by the
+// fingerprint in the token that its operator gave; else, with certificates of
+// an operator's own, their authority; else the system's.
+func (n *Node) authorityOf(endpoint, secret string) (*tls.Config, error) {
+	token, err := trust.ParseToken(secret)
+	pinned := err == nil && !token.Pin.IsZero()
+	switch {
+	case pinned && strings.HasPrefix(endpoint, "ws:"):
+		return nil, fmt.Errorf("the endpoint %s is not encrypted, and the token is that of a site with TLS: give the peer's endpoint as wss://", endpoint)
+	case pinned:
+		return trust.Pinned(token.Pin), nil
+	case n.cfg.TLSCA != "" && strings.HasPrefix(endpoint, "wss:"):
+		authorities, err := os.ReadFile(n.cfg.TLSCA)
+		if err != nil {
+			return nil, err
+		}
+		return trust.WithRoots(authorities)
+	}
+	return nil, nil
+}
+
+// url is where this node's RPC is.
+func (n *Node) url() string {
+	if n.secured() {
+		return "wss://" + n.addresses.RPC + "/rpc"
+	}
+	return "ws://" + n.addresses.RPC + "/rpc"
 }
 
 // lostBy is why a connection ended, without the words that say that it did.

@@ -108,6 +108,29 @@ func (p *proposer) run(ctx context.Context) {
 	}
 }
 
+// pause waits until nothing is on its way to the log, and keeps it so until
+// resume. What is proposed meanwhile waits.
+func (p *proposer) pause(ctx context.Context) (resume func(), err error) {
+	taken := 0
+	resume = func() {
+		for range taken {
+			<-p.slots
+		}
+	}
+	for ; taken < maxEntries; taken++ {
+		select {
+		case p.slots <- struct{}{}:
+		case <-p.closed:
+			resume()
+			return nil, proposalFailure(raft.ErrNotLeader)
+		case <-ctx.Done():
+			resume()
+			return nil, proposalFailure(ctx.Err())
+		}
+	}
+	return resume, nil
+}
+
 // hasten shows the followers at once what a peer has announced. Raft tells them
 // that an entry is committed with the next one, or else after its commit
 // timeout; where nothing follows, a barrier is the next one. What clients

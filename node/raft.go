@@ -45,7 +45,7 @@ func raftLogger(l logLines) hclog.Logger {
 // startRaft opens the stores and starts Raft. A node without earlier state
 // starts empty: it votes for nobody and waits to be made a member.
 func (n *Node) startRaft(notify chan<- bool) error {
-	g, err := n.ground.openRaft(n.members.raftAddress, logLines{n.log})
+	g, err := n.ground.openRaft(n)
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -17,6 +19,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/catalyst/orchestrator/transport"
+	"github.com/catalyst/orchestrator/trust"
 )
 
 // A simulated site: real nodes, real Raft, real memberlist, real Cap'n Web
@@ -41,20 +44,23 @@ type world struct {
 
 // host is a simulated machine: its disk stays when the node on it crashes.
 type host struct {
-	w        *world
-	id       string
-	site     string
-	ip       string
-	logs     *raft.InmemStore
-	snaps    *raft.InmemSnapshotStore
-	files    map[string][]byte
-	node     *Node // nil while down
-	raftNet  *raft.InmemTransport
-	gossipTr *gossipTransport
-	serving  context.Context
-	stop     context.CancelFunc
-	done     chan error
-	conns    map[transport.Conn]string // to the other end's id
+	w     *world
+	id    string
+	site  string
+	ip    string
+	logs  *raft.InmemStore
+	snaps *raft.InmemSnapshotStore
+	files map[string][]byte
+	full  bool // the disk
+
+	credentials *trust.Credentials
+	node        *Node // nil while down
+	raftNet     *raft.InmemTransport
+	gossipTr    *gossipTransport
+	serving     context.Context
+	stop        context.CancelFunc
+	done        chan error
+	conns       map[transport.Conn]string // to the other end's id
 }
 
 func newWorld(t *testing.T, seed uint64, ids ...string) *world {
@@ -86,7 +92,9 @@ func (w *world) start(id string, alter func(*Config)) *Node {
 		ID: id, Site: h.site, AS: 64512, DataDir: "memory",
 		RPCAddr: "127.0.0.1:0", RaftAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0",
 		Version: "sim", Log: slog.New(slog.DiscardHandler),
-		Dial: func(ctx context.Context, url string) (transport.Conn, error) { return w.dial(ctx, id, url) },
+		Dial: func(ctx context.Context, url string, c *tls.Config) (transport.Conn, error) {
+			return w.dial(ctx, id, url, c)
+		},
 		Upgrade: func(http.ResponseWriter, *http.Request) (transport.Conn, error) {
 			return nil, errors.New("no HTTP here")
 		},
@@ -198,8 +206,10 @@ func (w *world) linked(a, b string) bool {
 func pair(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }
 
 // dial opens a session's connection from one host to another, by URL.
-func (w *world) dial(_ context.Context, from, url string) (transport.Conn, error) {
-	address := strings.TrimSuffix(strings.TrimPrefix(url, "ws://"), "/rpc")
+// There is no TLS here: who dials as a node of a secured site is believed.
+func (w *world) dial(_ context.Context, from, url string, c *tls.Config) (transport.Conn, error) {
+	scheme, rest, _ := strings.Cut(url, "://")
+	address := strings.TrimSuffix(rest, "/rpc")
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, h := range w.hosts {
@@ -212,7 +222,17 @@ func (w *world) dial(_ context.Context, from, url string) (transport.Conn, error
 		}
 		h.conns[far] = from
 		n, ctx := h.node, h.serving
-		n.wg.Go(func() { n.serveConn(ctx, far) })
+		if (scheme == "wss") != n.secured() {
+			return nil, fmt.Errorf("dial %s: the far end speaks otherwise", url)
+		}
+		as := caller{address: "10.0.0.99"}
+		if x := w.hosts[from]; x != nil {
+			as.address = x.ip
+			if x.node != nil && x.node.secured() && c != nil {
+				as.node = from
+			}
+		}
+		n.wg.Go(func() { n.serveConn(ctx, far, as) })
 		return near, nil
 	}
 	return nil, fmt.Errorf("dial %s: connection refused", address)
@@ -220,7 +240,7 @@ func (w *world) dial(_ context.Context, from, url string) (transport.Conn, error
 
 // The host as a node's ground.
 
-func (h *host) openRaft(addressOf addressBook, _ logLines) (*raftGround, error) {
+func (h *host) openRaft(*Node) (*raftGround, error) {
 	_, trans := raft.NewInmemTransportWithTimeout(raft.ServerAddress(h.raftAddr()), time.Second)
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
@@ -244,7 +264,7 @@ func (h *host) gossip(c *memberlist.Config) error {
 	return nil
 }
 
-func (h *host) listenRPC() (string, error) { return h.rpcAddr(), nil }
+func (h *host) listenRPC(*Node) (string, error) { return h.rpcAddr(), nil }
 
 func (h *host) serveRPC(ctx context.Context, _ *Node) error {
 	h.w.mu.Lock()
@@ -266,6 +286,36 @@ func (h *host) recall(name string) ([]byte, error) {
 	defer h.w.mu.Unlock()
 	return h.files[name], nil
 }
+
+func (h *host) keepCredentials(c *trust.Credentials) error {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.credentials = c
+	return nil
+}
+
+func (h *host) recallCredentials() (*trust.Credentials, error) {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	if h.credentials == nil {
+		return nil, fs.ErrNotExist
+	}
+	return h.credentials, nil
+}
+
+func (h *host) authorityFile() string { return "" }
+
+// space and touch are those of a disk that a test fills or stalls.
+func (h *host) space() (free, total uint64, err error) {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	if h.full {
+		return 1 << 20, 10 << 30, nil
+	}
+	return 5 << 30, 10 << 30, nil
+}
+
+func (h *host) touch() error { return nil }
 
 func (h *host) forgetLog() error {
 	h.logs, h.snaps = raft.NewInmemStore(), raft.NewInmemSnapshotStore()
@@ -417,4 +467,14 @@ func (w *world) shutdown() {
 	}
 	// Raft leaves goroutines that end by their own timeouts.
 	time.Sleep(time.Minute)
+}
+
+// url is where a client finds a host's node.
+func (w *world) url(id string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := w.hosts[id].node; n != nil {
+		return n.url()
+	}
+	return "ws://" + w.hosts[id].rpcAddr() + "/rpc"
 }

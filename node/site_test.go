@@ -30,7 +30,7 @@ type session struct {
 }
 
 func (w *world) connect(id string) (*session, error) {
-	conn, err := w.dial(context.Background(), "client", "ws://"+w.hosts[id].rpcAddr()+"/rpc")
+	conn, err := w.dial(context.Background(), "client", w.url(id), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -24,17 +24,31 @@ type term struct {
 type leadership struct {
 	n       *Node
 	current atomic.Pointer[term] // nil unless this node leads and has done its barrier
+	again   chan struct{}        // holds a token when the duties are to begin anew
+}
+
+// renew begins the duties anew in the same term: the table was replaced.
+func (l *leadership) renew() {
+	select {
+	case l.again <- struct{}{}:
+	default:
+	}
 }
 
 func (l *leadership) run(ctx context.Context, notify <-chan bool) {
-	end := func() {}
+	end, leads := func() {}, false
 	defer func() { end() }()
 	for {
 		select {
-		case leads := <-notify:
+		case leads = <-notify:
 			end() // a second true is a new term whose end in between was not reported
 			end = func() {}
 			if leads {
+				end = l.begin(ctx)
+			}
+		case <-l.again:
+			if leads {
+				end()
 				end = l.begin(ctx)
 			}
 		case <-ctx.Done():
@@ -49,7 +63,7 @@ func (l *leadership) begin(ctx context.Context) (end func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := l.lead(ctx); err != nil && ctx.Err() == nil {
-			l.n.log.Warn("cannot lead; stepping down", "site", l.n.cfg.Site, "node", l.n.cfg.ID, "err", err)
+			l.n.log.Warn("cannot lead; stepping down", "site", l.n.site(), "node", l.n.cfg.ID, "err", err)
 			l.n.raft.LeadershipTransfer()
 		}
 	})
@@ -68,7 +82,7 @@ const (
 func (l *leadership) lead(ctx context.Context) error {
 	n := l.n
 	number := n.raft.CurrentTerm()
-	log := n.log.With("site", n.cfg.Site, "node", n.cfg.ID, "term", number)
+	log := n.log.With("site", n.site(), "node", n.cfg.ID, "term", number)
 	// Everything committed in earlier terms is in the table from here on.
 	if err := n.raft.Barrier(barrierTimeout).Error(); err != nil {
 		return fmt.Errorf("barrier: %w", err)
@@ -83,6 +97,9 @@ func (l *leadership) lead(ctx context.Context) error {
 	if err := n.found(ctx, t.proposer); err != nil {
 		return err
 	}
+	if err := n.renewSite(ctx, t.proposer); err != nil {
+		return err
+	}
 
 	dialer := &peerDialer{n: n, life: ctx}
 	t.speaker = n.newSpeaker(t, dialer)
@@ -94,7 +111,7 @@ func (l *leadership) lead(ctx context.Context) error {
 	defer l.current.Store(nil)
 	log.Info("leading", "index", n.machine.Table().Version())
 	defer log.Info("no longer leading")
-	wg.Go(func() { n.followMembers(ctx) })
+	wg.Go(func() { n.followMembers(ctx, t.proposer) })
 	wg.Go(func() {
 		defer dialer.wg.Wait()
 		t.speaker.Run(ctx)
@@ -102,6 +119,7 @@ func (l *leadership) lead(ctx context.Context) error {
 	if n.gateway != nil {
 		wg.Go(func() { n.followGateway(ctx) })
 	}
+	wg.Go(func() { n.watchDisk(ctx) })
 	<-ctx.Done()
 	return nil
 }
@@ -113,15 +131,20 @@ func (n *Node) found(ctx context.Context, p *proposer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, foundTimeout)
 	defer cancel()
-	out, _, err := p.Propose(ctx, fsm.Command{By: "node " + n.cfg.ID, Op: fsm.Found{
-		Site: n.cfg.Site, AS: n.cfg.AS, Epoch: newEpoch(time.Now()),
-	}})
+	begin := fsm.Found{Site: n.site(), AS: n.cfg.AS, Epoch: newEpoch(time.Now()), ID: n.who().SiteID, Level: n.level()}
+	if f := n.founding.Load(); f != nil {
+		begin.AS = f.as
+	}
+	if begin.ID == "" {
+		begin.ID = newSiteID()
+	}
+	out, _, err := p.Propose(ctx, fsm.Command{By: "node " + n.cfg.ID, Op: begin})
 	if err != nil {
-		return fmt.Errorf("found site %s: %w", n.cfg.Site, err)
+		return fmt.Errorf("found site %s: %w", begin.Site, err)
 	}
 	if out.Code != "" {
-		return fmt.Errorf("found site %s: %s", n.cfg.Site, out.Message)
+		return fmt.Errorf("found site %s: %s", begin.Site, out.Message)
 	}
-	n.log.Info("founded", "site", n.cfg.Site, "epoch", n.machine.Table().Epoch())
+	n.log.Info("founded", "site", n.site(), "epoch", n.machine.Table().Epoch())
 	return nil
 }

@@ -4,19 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/catalyst/orchestrator/fsm"
 	"github.com/catalyst/orchestrator/pipeline"
+	"github.com/catalyst/orchestrator/transport"
 )
 
-var (
-	errLeft      = errors.New("this node has left its site")
-	errDismissed = errors.New("this node was removed from its site: to add it again, start it with an empty data directory and --join")
-)
+var errLeft = errors.New("this node has left its site")
+
+// dismissal ends a node that its site does not have any more.
+func dismissal(why string) error { return fmt.Errorf("the site refuses this node: %s", why) }
 
 // membershipPlugin decides the actions on resource member: the operator's
 // verbs over Raft's configuration.
@@ -36,6 +35,10 @@ func (p membershipPlugin) Apply(ctx context.Context, c *pipeline.Context) (pipel
 	if refusal != nil {
 		return *refusal, nil
 	}
+	var how verb
+	if refusal := readData(c.Action, &how); refusal != nil {
+		return *refusal, nil
+	}
 	e, err := p.n.electorate()
 	if err != nil {
 		return pipeline.Result{}, proposalFailure(err)
@@ -44,13 +47,14 @@ func (p membershipPlugin) Apply(ctx context.Context, c *pipeline.Context) (pipel
 	if !known {
 		return pipeline.Refuse(fsm.NotFound, "id: the site has no member %q; `catalyst members` lists them", id), nil
 	}
+	v := change{membershipPlugin: p, c: c, e: e, server: server, verb: how, before: p.n.strength(e)}
 	switch c.Action.Action {
 	case "remove":
-		return p.remove(ctx, e, server)
+		return v.remove(ctx)
 	case "promote":
-		return p.promote(ctx, c, e, server)
+		return v.promote(ctx)
 	default:
-		return p.demote(ctx, c, e, server)
+		return v.demote(ctx)
 	}
 }
 
@@ -62,69 +66,158 @@ func (n *Node) electorate() (electorate, error) {
 	return electorate{servers: f.Configuration().Servers, index: f.Index()}, nil
 }
 
-func (p membershipPlugin) remove(ctx context.Context, e electorate, s raft.Server) (pipeline.Result, error) {
-	n := p.n
-	if rest := e.without(s.ID); s.Suffrage == raft.Voter && !rest.quorate(n.isAlive) {
-		return pipeline.Refuse(fsm.Conflict, "id: without %s %s: the site would lose its quorum; bring back other members first", s.ID, rest.arithmetic(n.isAlive)), nil
-	}
-	if string(s.ID) == n.cfg.ID {
-		return pipeline.Result{}, n.handOverFor("remove " + n.cfg.ID)
-	}
-	if err := n.raft.RemoveServer(s.ID, e.index, configTimeout).Error(); err != nil {
-		return pipeline.Result{}, proposalFailure(err)
-	}
-	n.log.Info("a member is removed", "site", n.cfg.Site, "node", s.ID)
-	if rpc := n.members.rpcAddress(string(s.ID)); n.isAlive(s.ID) {
-		n.dismiss(ctx, rpc)
-	}
-	return p.done(string(s.ID)), nil
+// verb is how an operator wants a change of the members to be made.
+type verb struct {
+	DryRun bool `json:"dryRun"` // say what would come of it
+	Force  bool `json:"force"`  // also against what gossip shows
 }
 
-func (p membershipPlugin) promote(ctx context.Context, c *pipeline.Context, e electorate, s raft.Server) (pipeline.Result, error) {
-	if s.Suffrage == raft.Voter {
-		return p.done(string(s.ID)), nil
+// change is one verb about one member.
+type change struct {
+	membershipPlugin
+	verb
+	c      *pipeline.Context
+	e      electorate
+	server raft.Server
+	before strength
+}
+
+func (v change) remove(ctx context.Context) (pipeline.Result, error) {
+	n, id := v.n, v.server.ID
+	rest := v.e.without(id)
+	if refusal := v.losesQuorum(ctx, rest, "without"); refusal != nil {
+		return *refusal, nil
 	}
-	if !p.n.isAlive(s.ID) {
-		return pipeline.Refuse(fsm.Conflict, "id: %s is not alive: a voter that does not answer costs the site a failure it could survive", s.ID), nil
+	switch {
+	case v.DryRun:
+		return v.outcome(n.strength(rest)), nil
+	case string(id) == n.cfg.ID:
+		return pipeline.Result{}, n.handOverFor("remove " + n.cfg.ID)
 	}
-	if _, err := c.Propose(ctx, fsm.HoldBack{ID: string(s.ID), Held: false}); err != nil {
-		return pipeline.Result{}, err
-	}
-	if err := p.n.raft.AddVoter(s.ID, s.Address, e.index, configTimeout).Error(); err != nil {
+	if err := n.removeServer(ctx, v.log(), v.c.Identity.Name, id, v.e.index); err != nil {
 		return pipeline.Result{}, proposalFailure(err)
 	}
-	return p.done(string(s.ID)), nil
+	n.log.Info("a member is removed", "site", n.site(), "node", id, "by", v.c.Identity.Name)
+	if n.isAlive(id) {
+		_ = n.dismiss(ctx, n.members.rpcAddress(string(id)), removed)
+	}
+	return v.done(ctx)
+}
+
+func (v change) promote(ctx context.Context) (pipeline.Result, error) {
+	n, id := v.n, v.server.ID
+	switch {
+	case v.server.Suffrage == raft.Voter:
+		return v.outcome(v.before), nil
+	case !n.isAlive(id):
+		return pipeline.Refuse(fsm.Conflict, "id: %s is not alive: a voter that does not answer costs the site a failure it could survive", id), nil
+	case v.DryRun:
+		return v.outcome(n.strength(v.e.with(id, raft.Voter))), nil
+	}
+	if _, err := v.c.Propose(ctx, fsm.HoldBack{ID: string(id), Held: false}); err != nil {
+		return pipeline.Result{}, err
+	}
+	if err := n.raft.AddVoter(id, v.server.Address, v.e.index, configTimeout).Error(); err != nil {
+		return pipeline.Result{}, proposalFailure(err)
+	}
+	return v.done(ctx)
 }
 
 // demote makes a voter a non-voter that stays one until it is promoted by hand.
-func (p membershipPlugin) demote(ctx context.Context, c *pipeline.Context, e electorate, s raft.Server) (pipeline.Result, error) {
-	n := p.n
-	if rest := e.without(s.ID); s.Suffrage == raft.Voter && !rest.quorate(n.isAlive) {
-		return pipeline.Refuse(fsm.Conflict, "id: without the vote of %s %s: the site would lose its quorum", s.ID, rest.arithmetic(n.isAlive)), nil
+func (v change) demote(ctx context.Context) (pipeline.Result, error) {
+	n, id := v.n, v.server.ID
+	rest := v.e.without(id)
+	if refusal := v.losesQuorum(ctx, rest, "without the vote of"); refusal != nil {
+		return *refusal, nil
 	}
-	if string(s.ID) == n.cfg.ID {
+	switch {
+	case v.DryRun:
+		return v.outcome(n.strength(rest)), nil
+	case string(id) == n.cfg.ID:
 		return pipeline.Result{}, n.handOverFor("demote " + n.cfg.ID)
 	}
-	if _, err := c.Propose(ctx, fsm.HoldBack{ID: string(s.ID), Held: true}); err != nil {
+	if _, err := v.c.Propose(ctx, fsm.HoldBack{ID: string(id), Held: true}); err != nil {
 		return pipeline.Result{}, err
 	}
-	if s.Suffrage == raft.Voter {
-		if err := n.raft.DemoteVoter(s.ID, e.index, configTimeout).Error(); err != nil {
+	if v.server.Suffrage == raft.Voter {
+		if err := n.raft.DemoteVoter(id, v.e.index, configTimeout).Error(); err != nil {
 			return pipeline.Result{}, proposalFailure(err)
 		}
 	}
-	return p.done(string(s.ID)), nil
+	return v.done(ctx)
 }
 
-// done says what the site survives now, which is what the verb was about.
-func (p membershipPlugin) done(id string) pipeline.Result {
-	e, err := p.n.electorate()
-	data := map[string]any{"id": id}
-	if err == nil {
-		data["voters"] = e.voters()
-		data["tolerates"] = max(0, e.alive(p.n.isAlive)-quorum(e.voters()))
+func (v change) log() *proposer {
+	log, _ := v.c.Proposer.(*proposer)
+	return log
+}
+
+// losesQuorum refuses a change after which the rest could not decide. Gossip's
+// word about who is alive can be overruled, arithmetic cannot: the change
+// itself is decided by the rest.
+func (v change) losesQuorum(ctx context.Context, rest electorate, without string) *pipeline.Result {
+	n := v.n
+	if v.server.Suffrage != raft.Voter || rest.quorate(n.isAlive) {
+		return nil
 	}
-	return pipeline.Result{Success: true, Data: data, Index: p.n.machine.Table().Version()}
+	if !v.Force {
+		r := pipeline.Refuse(fsm.Conflict, "id: %s %s %s: the site would lose its quorum; bring back other members first. "+
+			"If those that seem down do answer the leader, --force goes by that", without, v.server.ID, rest.arithmetic(n.isAlive))
+		return &r
+	}
+	answering := n.answering(ctx, rest)
+	if rest.quorate(answering) {
+		return nil
+	}
+	r := pipeline.Refuse(fsm.Conflict, "id: %s %s %s, and the others do not answer either: --force cannot help, as those that are left decide the change. "+
+		"Bring back other members; if they are lost for good, see catalyst recover", without, v.server.ID, rest.arithmetic(answering))
+	return &r
+}
+
+// answering asks every voter whether it is there.
+func (n *Node) answering(ctx context.Context, e electorate) func(raft.ServerID) bool {
+	there := map[raft.ServerID]bool{raft.ServerID(n.cfg.ID): true}
+	for _, s := range e.servers {
+		if s.Suffrage == raft.Voter && !there[s.ID] {
+			_, err := n.progressOf(ctx, n.members.all()[string(s.ID)])
+			there[s.ID] = err == nil
+		}
+	}
+	return func(id raft.ServerID) bool { return there[id] }
+}
+
+// strength is what a site survives.
+type strength struct {
+	Voters    int `json:"voters"`
+	Tolerates int `json:"tolerates"`
+}
+
+func (n *Node) strength(e electorate) strength {
+	return strength{e.voters(), max(0, e.alive(n.isAlive)-quorum(e.voters()))}
+}
+
+// done notes who wanted the change, which is not in Raft's configuration, and
+// says what the site survives now.
+func (v change) done(ctx context.Context) (pipeline.Result, error) {
+	if v.n.allows(levelMembership) {
+		note := fsm.Note{Action: v.c.Action.String(), ID: string(v.server.ID)}
+		if _, err := v.c.Propose(ctx, note); err != nil {
+			v.n.log.Warn("a change of the members is not in the audit trail", "action", note.Action, "id", note.ID, "by", v.c.Identity.Name, "err", err)
+		}
+	}
+	e, err := v.n.electorate()
+	if err != nil {
+		return pipeline.Result{}, proposalFailure(err)
+	}
+	return v.outcome(v.n.strength(e)), nil
+}
+
+func (v change) outcome(after strength) pipeline.Result {
+	data := map[string]any{"id": string(v.server.ID), "voters": after.Voters, "tolerates": after.Tolerates, "before": v.before}
+	if v.DryRun {
+		data["dryRun"] = true
+	}
+	return pipeline.Result{Success: true, Data: data, Index: v.n.machine.Table().Version()}
 }
 
 // handOverFor gives leadership away because what was asked for
@@ -137,35 +230,19 @@ func (n *Node) handOverFor(what string) error {
 	return failure(leaderChanged, "%s: leadership was handed over first: send it again", what)
 }
 
-const joinDeadline = 8 * time.Second
-
-// join is `catalyst join`: it returns when the leader has made this node a
-// member, or says how far it came.
-func (n *Node) join(ctx context.Context, address string) pipeline.Result {
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		return pipeline.Refuse(fsm.Invalid, "address: %q is not a gossip address: give host:port of a node of the site, as in 10.0.0.1:3002", address)
-	}
-	if n.isMember() {
-		return pipeline.Refuse(fsm.Conflict, "%s is a member of site %q already", n.cfg.ID, n.cfg.Site)
-	}
-	if err := n.members.join([]string{address}); err != nil {
-		return pipeline.Refuse(fsm.Invalid, "address: join %s: %v", address, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, joinDeadline)
-	defer cancel()
-	for !n.isMember() {
-		select {
-		case <-time.After(leaderPoll):
-		case <-ctx.Done():
-			return pipeline.Refuse(fsm.Conflict, "%s found nodes at %s, but no leader made it a member within %s: does that site have a leader?", n.cfg.ID, address, joinDeadline)
-		}
-	}
-	return pipeline.Result{Success: true, Data: map[string]any{"id": n.cfg.ID, "site": n.cfg.Site}, Index: n.machine.Table().Version()}
-}
-
 // leave takes this node out of its site: leadership first, then membership,
 // then the process.
-func (n *Node) leave(ctx context.Context) (any, error) {
+func (s *cliScope) leave(ctx context.Context, c *transport.Call) (any, error) {
+	var how verb
+	if err := c.Decode(0, &how); err != nil {
+		return nil, err
+	}
+	transport.Concurrent(ctx)
+	result, err := s.n.leave(ctx, s.who, how)
+	return result, edge(err)
+}
+
+func (n *Node) leave(ctx context.Context, who pipeline.Identity, how verb) (any, error) {
 	e, err := n.electorate()
 	if err != nil {
 		return nil, proposalFailure(err)
@@ -173,25 +250,37 @@ func (n *Node) leave(ctx context.Context) (any, error) {
 	if _, known := e.find(n.cfg.ID); !known {
 		return pipeline.Refuse(fsm.Conflict, "%s is in no site", n.cfg.ID), nil
 	}
-	if e.voters() == 1 && len(e.servers) == 1 {
-		return pipeline.Refuse(fsm.Conflict, "%s is the only member: leaving would end the site; stop the process instead", n.cfg.ID), nil
+	if len(e.servers) == 1 {
+		return n.leaveLast(how), nil
 	}
 	// Removing the leader makes it hand over and asks for a repeat, which
 	// apply does: the second round goes to the new leader.
-	who := pipeline.Identity{Name: "node " + n.cfg.ID, Role: pipeline.Admin}
-	a := pipeline.Action{Resource: "member", Action: "remove", Data: map[string]any{"id": n.cfg.ID}}
+	a := pipeline.Action{Resource: "member", Action: "remove", Data: map[string]any{"id": n.cfg.ID, "dryRun": how.DryRun, "force": how.Force}}
 	n.leaving.Store(true)
 	defer n.leaving.Store(false)
 	result, err := n.apply(ctx, who, a)
 	if err != nil {
 		return nil, err
 	}
-	if ok, refused := succeeded(result); !ok {
+	if ok, refused := succeeded(result); !ok || how.DryRun {
 		return refused, nil
 	}
-	n.log.Info("left", "site", n.cfg.Site, "node", n.cfg.ID)
+	n.log.Info("left", "site", n.site(), "node", n.cfg.ID)
 	n.stopSoon(errLeft)
 	return result, nil
+}
+
+// leaveLast ends the site, if that is what is wanted: its data is set aside.
+func (n *Node) leaveLast(how verb) pipeline.Result {
+	if !how.Force {
+		return pipeline.Refuse(fsm.Conflict, "%s is the only member: without it 0 of 0 voters would be left and the site would end. "+
+			"Stop the process instead; --force ends the site and sets its data aside", n.cfg.ID)
+	}
+	if !how.DryRun {
+		n.log.Warn("the last member leaves: the site ends", "site", n.site(), "node", n.cfg.ID)
+		n.stopSoon(errLeft)
+	}
+	return pipeline.Result{Success: true, Data: map[string]any{"id": n.cfg.ID, "voters": 0, "tolerates": 0, "before": strength{Voters: 1}}}
 }
 
 // succeeded reads an ActionResult that was decided here or carried from the leader.

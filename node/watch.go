@@ -57,6 +57,8 @@ func (s *cliScope) watchRoutes(ctx context.Context, c *transport.Call) (any, err
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &watcher{source: n.machine, callback: callback.Dup()}
 	n.wg.Go(func() {
+		ctx, stop := s.watching(ctx)
+		defer stop()
 		defer n.counts.watchers.Add(-1)
 		defer w.callback.Release()
 		n.log.Debug("watch ended", "why", w.run(ctx, table, options.FromIndex))

@@ -172,7 +172,7 @@ func BenchmarkTellingAHundredPeers(b *testing.B) {
 	heard := make(chan struct{}, 1<<16)
 	for i := range 100 {
 		for {
-			if _, _, err := s.Accept(ready{heard}, stranger(fmt.Sprint("p", i)), nil); err == nil {
+			if _, _, err := s.Accept(ready{heard}, stranger(fmt.Sprint("p", i)), Admission{}); err == nil {
 				break
 			}
 		}

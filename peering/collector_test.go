@@ -137,19 +137,19 @@ func TestThereIsRoomForSoManyCollectors(t *testing.T) {
 		a := w.site("a")
 		var sessions []*Session
 		for range MaxCollectors {
-			x, info, err := a.speaker().Accept(nobody{}, nil, nil)
+			x, info, err := a.speaker().Accept(nobody{}, nil, Admission{})
 			if err != nil || info.Resume != nil {
 				w.Fatalf("collector %d: %+v, %v", len(sessions), info, err)
 			}
 			sessions = append(sessions, x)
 		}
-		_, _, err := a.speaker().Accept(nobody{}, nil, nil)
+		_, _, err := a.speaker().Accept(nobody{}, nil, Admission{})
 		if refused, ok := IsRefused(err); !ok || refused.Kind != Crowded {
 			w.Errorf("one more: %v", err)
 		}
 		sessions[7].Lost(errors.New("gone"))
 		w.later(time.Millisecond)
-		if _, _, err := a.speaker().Accept(nobody{}, nil, nil); err != nil {
+		if _, _, err := a.speaker().Accept(nobody{}, nil, Admission{}); err != nil {
 			w.Errorf("when one is gone: %v", err)
 		}
 		// Those that are never heard of go by themselves.

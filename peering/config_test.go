@@ -239,7 +239,7 @@ func TestOnlySoManySitesAreNeighbours(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.site("a")
 		accept := func(i int) (*Session, error) {
-			x, _, err := a.speaker().Accept(nobody{}, stranger(fmt.Sprint("s", i)), nil)
+			x, _, err := a.speaker().Accept(nobody{}, stranger(fmt.Sprint("s", i)), Admission{})
 			return x, err
 		}
 		sessions := make([]*Session, fsm.MaxPeers)

@@ -63,7 +63,7 @@ func (e *end) open(o opening) (Info, error) {
 	if speaker == nil {
 		return Info{}, fmt.Errorf("site %s has no leader", s.name)
 	}
-	x, info, err := speaker.Accept(e, hello(o.hello), allowed)
+	x, info, err := speaker.Accept(e, hello(o.hello), Admission{Peers: allowed})
 	if r, ok := IsRefused(err); ok && r.Kind == Connected {
 		return info, &Refused{Kind: Connected, Site: r.Site, Message: r.Message}
 	}

@@ -32,7 +32,7 @@ func TestADeposedLeaderIsNotLetIn(t *testing.T) {
 					}
 					w.later(time.Second)
 					before := a.Table()
-					x, _, err := a.speaker().Accept(w.link("b", "a").ends[1], stranger("b", c.adapt), nil)
+					x, _, err := a.speaker().Accept(w.link("b", "a").ends[1], stranger("b", c.adapt), Admission{})
 					refused, ok := IsRefused(err)
 					switch {
 					case c.in && (err != nil || x == nil):
@@ -85,7 +85,7 @@ func TestAYoungerSessionIsAFenceByItself(t *testing.T) {
 		gate := make(chan struct{})
 		a.set(func(s *site) { s.gate = gate })
 		young := w.meets("a", stranger("b", inTerm(6)))
-		_, _, err := a.speaker().Accept(nobody{}, stranger("b", inTerm(5)), nil)
+		_, _, err := a.speaker().Accept(nobody{}, stranger("b", inTerm(5)), Admission{})
 		if refused, ok := IsRefused(err); !ok || refused.Kind != Deposed || !strings.Contains(err.Error(), "term 6") {
 			w.Errorf("got %v", err)
 		}
@@ -253,11 +253,11 @@ func TestASessionInItsPlaceIsKept(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a, b := w.site("a"), w.site("b")
 		w.meet(b, a)
-		_, _, err := b.speaker().Accept(w.link("a", "b").ends[1], stranger("a"), nil)
+		_, _, err := b.speaker().Accept(w.link("a", "b").ends[1], stranger("a"), Admission{})
 		if refused, ok := IsRefused(err); !ok || refused.Kind != Connected || !strings.Contains(err.Error(), "dialled by b") {
 			w.Errorf("got %v", err)
 		}
-		_, _, err = a.speaker().Accept(w.link("b", "a").ends[1], stranger("b"), nil)
+		_, _, err = a.speaker().Accept(w.link("b", "a").ends[1], stranger("b"), Admission{})
 		if err != nil { // b dials again: its older connection must be dead
 			w.Errorf("got %v", err)
 		}

@@ -279,7 +279,7 @@ func TestADumpIsRememberedOnlyAsFarAsItMatters(t *testing.T) {
 		h := w.meets("a", stranger("b"))
 		h.tells(announces("books", 1, "b"), ends(1))
 		h.hangsUp()
-		x, _, err := a.speaker().Accept(nobody{}, stranger("b"), nil)
+		x, _, err := a.speaker().Accept(nobody{}, stranger("b"), Admission{})
 		if err != nil {
 			w.Fatal(err)
 		}

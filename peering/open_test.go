@@ -165,7 +165,7 @@ func TestWhoIsRefusedLearnsWhy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				a := w.site("a")
-				x, _, err := a.speaker().Accept(&end{}, stranger("b", c.adapt), nil)
+				x, _, err := a.speaker().Accept(&end{}, stranger("b", c.adapt), Admission{})
 				refused, ok := IsRefused(fmt.Errorf("open: %w", err))
 				if x != nil || !ok || refused.Kind != NotAllowed || !strings.Contains(err.Error(), c.says) {
 					w.Errorf("%v, %v; want a refusal that says %q", x, err, c.says)
@@ -218,10 +218,10 @@ func TestWithoutALeaderNobodySpeaks(t *testing.T) {
 		a := w.site("a")
 		speaker := a.speaker()
 		a.stop()
-		if _, _, err := speaker.Accept(&end{}, stranger("b"), nil); err != ErrNotSpeaking {
+		if _, _, err := speaker.Accept(&end{}, stranger("b"), Admission{}); err != ErrNotSpeaking {
 			w.Errorf("after the term: %v", err)
 		}
-		if _, _, err := New(Config{Site: a.lead()}).Accept(&end{}, stranger("b"), nil); err != ErrNotSpeaking {
+		if _, _, err := New(Config{Site: a.lead()}).Accept(&end{}, stranger("b"), Admission{}); err != ErrNotSpeaking {
 			w.Errorf("before Run: %v", err)
 		}
 	})

@@ -117,7 +117,7 @@ func (s *Speaker) neighbourLocked(site string) *neighbour {
 // none the site's own was, which every peer may know. The session has begun
 // when Accept returns; what the peer is told comes by itself. An error is
 // ErrNotSpeaking or a *Refused.
-func (s *Speaker) Accept(remote Remote, hello *Info, allowed []string) (*Session, Info, error) {
+func (s *Speaker) Accept(remote Remote, hello *Info, shown Admission) (*Session, Info, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx == nil || s.ctx.Err() != nil {
@@ -125,7 +125,7 @@ func (s *Speaker) Accept(remote Remote, hello *Info, allowed []string) (*Session
 	}
 	x := s.newSession(s.ctx)
 	x.remote = remote
-	if err := s.admitLocked(x, hello, allowed); err != nil {
+	if err := s.admitLocked(x, hello, shown); err != nil {
 		x.cancel(err)
 		return nil, Info{}, err
 	}
@@ -133,16 +133,27 @@ func (s *Speaker) Accept(remote Remote, hello *Info, allowed []string) (*Session
 	return x, s.introduction(x.peer), nil
 }
 
-func (s *Speaker) admitLocked(x *Session, hello *Info, allowed []string) error {
+// Admission is for whom a peer that dials may speak, by the secret that it has
+// shown: for one site, for configured peers, or, zero, for any site that no
+// token of its own stands for.
+type Admission struct {
+	Site  string   `json:"site,omitempty"`
+	Peers []string `json:"peers,omitempty"`
+}
+
+func (s *Speaker) admitLocked(x *Session, hello *Info, shown Admission) error {
 	if hello == nil {
 		return s.admitCollectorLocked(x)
 	}
 	if err := x.greet(*hello); err != nil {
 		return err
 	}
+	if why := s.speaksFor(x.peer, shown); why != "" {
+		return &Refused{Kind: NotAllowed, Message: why}
+	}
 	c, configured := s.cfg.Site.Table().Configured(x.peer)
-	if len(allowed) > 0 && !(configured && slices.Contains(allowed, c.ID)) {
-		if c, configured = s.unbound(allowed); !configured {
+	if len(shown.Peers) > 0 && !(configured && slices.Contains(shown.Peers, c.ID)) {
+		if c, configured = s.unbound(shown.Peers); !configured {
 			return &Refused{Kind: NotAllowed, Message: fmt.Sprintf("site %s shows the secret of another peer: give each peer its own, or let it show this site's --peering-secret", x.peer)}
 		}
 	}
@@ -150,6 +161,25 @@ func (s *Speaker) admitLocked(x *Session, hello *Info, allowed []string) error {
 		x.config = c
 	}
 	return s.joinLocked(x)
+}
+
+// speaksFor says why a peer may not speak for a site: its token is another
+// site's, or the site has a token, which the common secret does not replace.
+func (s *Speaker) speaksFor(site string, shown Admission) string {
+	switch {
+	case shown.Site == site:
+		return ""
+	case shown.Site != "":
+		return fmt.Sprintf("site %s shows the token of site %s: make a token for it with `catalyst token create --role peer --site %s`", site, shown.Site, site)
+	case len(shown.Peers) > 0:
+		return ""
+	}
+	for t := range s.cfg.Site.Table().Tokens() {
+		if t.Role == fsm.RolePeer && t.Site == site {
+			return fmt.Sprintf("site %s has a token of its own here (%s), and shows the common peering secret: give it that token", site, t.ID)
+		}
+	}
+	return ""
 }
 
 // unbound finds among configured peers one that stands for no site yet.

@@ -176,7 +176,7 @@ func TestUpdatesDoNotWaitForOneAnother(t *testing.T) {
 func TestASessionThatIsOverTakesNothing(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.site("a")
-		x, _, err := a.speaker().Accept(nobody{}, stranger("b"), nil)
+		x, _, err := a.speaker().Accept(nobody{}, stranger("b"), Admission{})
 		if err != nil {
 			w.Fatal(err)
 		}

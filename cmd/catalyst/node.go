@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,6 +24,7 @@ import (
 type nodeFlags struct {
 	node.Config
 	logLevel, logFormat string
+	origins, names      []string // whom the node answers, beside its own
 }
 
 func nodeCommand() *cobra.Command {
@@ -33,7 +35,8 @@ func nodeCommand() *cobra.Command {
 		Long: `Run one node in the foreground. It logs to stderr, and ends gracefully on
 SIGINT or SIGTERM; a second signal ends it at once. A node that is told none of
 --bootstrap, --bootstrap-expect and --join, and has no earlier state, waits for
-catalyst join.`,
+catalyst init or catalyst join. Where other machines can reach it, it obeys only
+its own machine until then.`,
 		Example: `  catalyst node --id a --bootstrap
   catalyst node --id b --rpc-addr 127.0.0.1:3010 --raft-addr 127.0.0.1:3011 \
       --gossip-addr 127.0.0.1:3012 --data-dir data-b --join 127.0.0.1:3002`,
@@ -53,7 +56,7 @@ func (f *nodeFlags) addFlags(flags *pflag.FlagSet) {
 		fromEnv(flags, name, names...)
 	}
 	text(&f.ID, "id", "", "name of this node, unique in the site; default the host name", "CATALYST_NODE_ID")
-	text(&f.Site, "site", "default", "name of the site", "CATALYST_SITE")
+	text(&f.Site, "site", "", "name of the site; default what the data directory says, else default", "CATALYST_SITE")
 	flags.Uint32Var(&f.AS, "as", 64512, "autonomous system, the same at all peer sites (CATALYST_AS)")
 	fromEnv(flags, "as", "CATALYST_AS")
 	flags.StringSliceVar(&f.Domains, "domains", nil, "domains announced to peer sites (CATALYST_DOMAINS)")
@@ -75,8 +78,25 @@ func (f *nodeFlags) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.RouteReflector, "route-reflector", false,
 		"pass on to peer sites what other peer sites announce, for sites that are not fully meshed (CATALYST_ROUTE_REFLECTOR)")
 	fromEnv(flags, "route-reflector", "CATALYST_ROUTE_REFLECTOR")
-	text(&f.AdminToken, "admin-token", "", "token that clients must show; without one only loopback is listened on", "CATALYST_ADMIN_TOKEN")
+	text(&f.AdminToken, "admin-token", "", "token of an admin, beside those of the site; also the way back in when all others are lost", "CATALYST_ADMIN_TOKEN")
 	flags.BoolVar(&f.Insecure, "insecure", false, "listen beyond loopback without a token")
+	text(&f.TLSCA, "tls-ca", "", "authority of certificates of your own, PEM; default those that the site issues", "CATALYST_TLS_CA")
+	text(&f.TLSCert, "tls-cert", "", "certificate of this node, for the URI catalyst://SITE/node/ID", "CATALYST_TLS_CERT")
+	text(&f.TLSKey, "tls-key", "", "its key", "CATALYST_TLS_KEY")
+	flags.StringSliceVar(&f.Hosts, "tls-host", nil, "more names or addresses of this node for its certificate (CATALYST_TLS_HOSTS)")
+	fromEnv(flags, "tls-host", "CATALYST_TLS_HOSTS")
+	flags.DurationVar(&f.CertificateLife, "certificate-life", 30*24*time.Hour, "validity of certificates that the site issues (CATALYST_CERTIFICATE_LIFE)")
+	fromEnv(flags, "certificate-life", "CATALYST_CERTIFICATE_LIFE")
+	text(&f.GossipKey, "gossip-key", "", "base64 of 32 bytes that encrypts gossip where catalyst init made no key; the same at all nodes", "CATALYST_GOSSIP_KEY")
+	flags.StringSliceVar(&f.origins, "allow-origin", nil, "hosts whose web pages may connect, beside the node's own (CATALYST_ALLOW_ORIGINS)")
+	fromEnv(flags, "allow-origin", "CATALYST_ALLOW_ORIGINS")
+	flags.StringSliceVar(&f.names, "allow-host", nil, "names with port that clients may call this node by; default any (CATALYST_ALLOW_HOSTS)")
+	fromEnv(flags, "allow-host", "CATALYST_ALLOW_HOSTS")
+	text(&f.SnapshotDir, "snapshot-dir", "", "directory for scheduled snapshots; they hold secrets", "CATALYST_SNAPSHOT_DIR")
+	flags.DurationVar(&f.SnapshotEvery, "snapshot-every", time.Hour, "how often, if something has changed (CATALYST_SNAPSHOT_EVERY)")
+	fromEnv(flags, "snapshot-every", "CATALYST_SNAPSHOT_EVERY")
+	flags.IntVar(&f.SnapshotKeep, "snapshot-keep", 24, "how many of them stay (CATALYST_SNAPSHOT_KEEP)")
+	fromEnv(flags, "snapshot-keep", "CATALYST_SNAPSHOT_KEEP")
 	flags.DurationVar(&f.RaftTiming, "raft-timing", 300*time.Millisecond, "election timeout; raise it on slow disks or networks")
 	text(&f.logLevel, "log-level", "info", "debug, info, warn or error", "CATALYST_LOG_LEVEL")
 	text(&f.logFormat, "log-format", "", "text or json; default text on a terminal, json elsewhere", "CATALYST_LOG_FORMAT")
@@ -112,10 +132,20 @@ func (f *nodeFlags) complete(errs io.Writer) (err error) {
 	if f.Log, err = newLog(errs, f.logLevel, f.logFormat); err != nil {
 		return err
 	}
-	f.Domains, f.Join = trimmed(f.Domains), trimmed(f.Join)
+	for _, list := range []*[]string{&f.Domains, &f.Join, &f.Hosts, &f.origins, &f.names} {
+		*list = trimmed(*list)
+	}
 	f.Version = programVersion()
-	f.Dial = func(ctx context.Context, url string) (transport.Conn, error) {
-		return ws.Dial(ctx, url, ws.Options{})
+	f.Abandon = func(err error) {
+		fmt.Fprintf(errs, "error: node %s gave up: %v\n", f.ID, err)
+		os.Exit(statusRefused)
+	}
+	f.Dial = func(ctx context.Context, url string, c *tls.Config) (transport.Conn, error) {
+		var o ws.Options
+		if c != nil {
+			o.Client = &http.Client{Transport: &http.Transport{TLSClientConfig: c}}
+		}
+		return ws.Dial(ctx, url, o)
 	}
 	f.Upgrade = func(w http.ResponseWriter, r *http.Request) (transport.Conn, error) {
 		return ws.Accept(w, r, f.serving(r))
@@ -128,8 +158,9 @@ func (f *nodeFlags) complete(errs io.Writer) (err error) {
 // of this machine: a web page whose name was made to point here must not act
 // in the name of whoever looks at it.
 func (f *nodeFlags) serving(r *http.Request) (o ws.Options) {
+	o.Origins, o.Hosts = f.origins, f.names
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	if f.AdminToken == "" && local != nil && local.IP.IsLoopback() {
+	if len(o.Hosts) == 0 && f.AdminToken == "" && local != nil && local.IP.IsLoopback() {
 		for _, host := range []string{"localhost", "127.0.0.1", "::1", local.IP.String()} {
 			o.Hosts = append(o.Hosts, net.JoinHostPort(host, fmt.Sprint(local.Port)))
 		}

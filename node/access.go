@@ -1,0 +1,189 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/catalyst/orchestrator/fsm"
+	"github.com/catalyst/orchestrator/pipeline"
+	"github.com/catalyst/orchestrator/transport"
+	"github.com/catalyst/orchestrator/trust"
+)
+
+// caller is the other end of a connection, as far as the network vouches for it.
+type caller struct {
+	address string // IP
+	local   bool   // on this machine
+	node    string // the node of this site that its certificate names, or empty
+}
+
+// secured says whether this node has a certificate: it speaks TLS from then on.
+func (n *Node) secured() bool { return n.keeper.Current() != nil }
+
+// locked says whether this node waits beyond loopback without any credential:
+// until a site has taken it in it obeys its own machine alone.
+func (n *Node) locked() bool {
+	return n.exposed && n.cfg.AdminToken == "" && !n.cfg.Insecure && !n.secured()
+}
+
+// credential is what a client has shown. It holds as long as the table says,
+// which is asked again with every call.
+type credential struct {
+	who   pipeline.Identity
+	token string // id in the table; empty for the node's own admin token and where none is wanted
+}
+
+// authenticate finds out for whom a token stands.
+func (n *Node) authenticate(from caller, text string) (credential, error) {
+	if err := n.patience(from); err != nil {
+		return credential{}, err
+	}
+	c, err := n.recognise(from, text)
+	if err != nil {
+		n.failed(from, "refused a client", err)
+	}
+	return c, err
+}
+
+// patience rejects a caller whose credentials were wrong too often.
+func (n *Node) patience(from caller) error {
+	if wait := n.failures.wait(from.address); wait > 0 {
+		return failure(overloaded, "too many wrong tokens came from %s: wait %s, or ask another node", from.address, wait.Round(time.Second))
+	}
+	return nil
+}
+
+// failed notes that a caller showed no good credential.
+func (n *Node) failed(from caller, what string, err error) {
+	n.failures.note(from.address)
+	n.counts.unauthenticated.Add(1)
+	n.complain(what, from.address, err)
+}
+
+func (n *Node) recognise(from caller, text string) (credential, error) {
+	admin := credential{who: pipeline.Identity{Name: "admin", Role: pipeline.Admin}}
+	t := n.machine.Table()
+	switch {
+	case n.locked() && !from.local:
+		return credential{}, failure(unauthenticated, "this node waits to be taken into a site, and until then obeys only its own machine: run `catalyst init` or `catalyst join` there")
+	case n.cfg.AdminToken != "" && sameSecret(text, n.cfg.AdminToken):
+		return admin, nil
+	case n.cfg.AdminToken == "" && !n.secured() && t.NumTokens() == 0:
+		return admin, nil // a site without credentials, on loopback or knowingly open
+	case text == "":
+		return credential{}, failure(unauthenticated, "this site wants a token: give it with --token (CATALYST_TOKEN)")
+	}
+	if !trust.IsToken(text) {
+		return credential{}, failure(unauthenticated, "the token is not valid at this site: check --token (CATALYST_TOKEN)")
+	}
+	return n.tokenShown(text)
+}
+
+// tokenShown finds the site's own record of a token.
+func (n *Node) tokenShown(text string) (credential, error) {
+	shown, err := trust.ParseToken(text)
+	switch {
+	case err != nil:
+		return credential{}, failure(unauthenticated, "the token cannot be read: %v", err)
+	case shown.Kind == trust.JoinToken:
+		return credential{}, failure(unauthenticated, "this is a join token, which takes a node into the site: use it with `catalyst join`, and a client token here")
+	}
+	k, known := n.machine.Table().Token(shown.ID)
+	if !known || !shown.Matches(k.Hash) || k.Role == fsm.RoleJoin {
+		return credential{}, failure(unauthenticated, "the token %s is not valid at this site: it was revoked, or is another site's; `catalyst token list` shows those there are", shown.ID)
+	}
+	c := credential{who: identityOf(k), token: k.ID}
+	return c, n.holds(c)
+}
+
+func identityOf(k fsm.Token) pipeline.Identity {
+	who := pipeline.Identity{Name: "token " + k.ID, Site: k.Site}
+	if k.Description != "" {
+		who.Name += " (" + k.Description + ")"
+	}
+	switch k.Role {
+	case fsm.RoleAdmin:
+		who.Role = pipeline.Admin
+	case fsm.RoleOperator:
+		who.Role = pipeline.Operator
+	case fsm.RolePeer:
+		who.Role = pipeline.Peer
+	}
+	return who
+}
+
+// holds says whether a credential still stands.
+func (n *Node) holds(c credential) error {
+	if c.token == "" {
+		return nil
+	}
+	k, known := n.machine.Table().Token(c.token)
+	switch {
+	case !known:
+		return failure(unauthenticated, "the token %s has been revoked", c.token)
+	case k.ExpiresAt != 0 && k.ExpiresAt <= time.Now().UnixMilli():
+		return failure(unauthenticated, "the token %s expired at %s: make another with `catalyst token create`", c.token, moment(k.ExpiresAt))
+	}
+	return nil
+}
+
+func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04 UTC") }
+
+// allow lets a method be called by who has the role, or one that may more.
+func (s *cliScope) allow(role pipeline.Role, name string, m transport.Method) transport.Method {
+	return func(ctx context.Context, c *transport.Call) (any, error) {
+		if err := s.n.holds(s.credential); err != nil {
+			return nil, err
+		}
+		if s.who.Role < role || s.who.Role == pipeline.Peer {
+			s.n.counts.forbidden.Add(1)
+			return nil, failure(forbidden, "%s needs the role %s; %s has the role %s", name, role, s.who.Name, s.who.Role)
+		}
+		return m(ctx, c)
+	}
+}
+
+var errRevoked = errors.New("the token with which the watch was opened is no longer valid")
+
+// watching ends a watch when the credential that opened it no longer holds.
+func (s *cliScope) watching(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if s.token == "" {
+		return ctx, func() { cancel(nil) }
+	}
+	s.n.wg.Go(func() {
+		tick := time.NewTicker(credentialInterval)
+		defer tick.Stop()
+		for s.n.holds(s.credential) == nil {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+		cancel(errRevoked)
+	})
+	return ctx, func() { cancel(nil) }
+}
+
+const credentialInterval = time.Second
+
+// fromNode admits another node of this site: by its certificate, or, where
+// there are none, by the admin token that all nodes share.
+func (n *Node) fromNode(from caller, token string) error {
+	switch {
+	case n.secured() && from.node != "":
+		return nil
+	case n.secured():
+		return failure(unauthenticated, "only a node of this site may call this, and it shows its certificate")
+	case n.locked():
+		return failure(unauthenticated, "this node waits to be taken into a site")
+	case n.cfg.AdminToken == "" || sameSecret(token, n.cfg.AdminToken):
+		return nil
+	}
+	return failure(unauthenticated, "the token is not this node's: give all nodes of a site the same --admin-token (CATALYST_ADMIN_TOKEN)")
+}
+
+func (c credential) String() string { return fmt.Sprintf("%s (%s)", c.who.Name, c.who.Role) }

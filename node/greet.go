@@ -1,0 +1,127 @@
+package node
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// Before two nodes replicate, each says who it is: a node of another site of
+// the same name, or one that has lost its log, would be believed otherwise and
+// take the site's state with it.
+
+// greeting is what either side says first on a Raft connection.
+type greeting struct {
+	Site     string `json:"site"`
+	SiteID   string `json:"siteId,omitempty"`
+	Node     string `json:"node"`
+	Instance string `json:"instance"`
+	Refusal  string `json:"refusal,omitempty"` // in an answer: why it ends here
+}
+
+const (
+	greetingMagic = "catalyst1" // the last byte is the version
+	greetingMost  = 4 << 10
+	greetingTime  = 3 * time.Second
+)
+
+func (n *Node) greeting() greeting {
+	i := n.who()
+	return greeting{Site: i.Site, SiteID: i.SiteID, Node: i.Node, Instance: i.Instance}
+}
+
+// stranger says why another node must not replicate with this one.
+func (n *Node) stranger(g greeting) error {
+	me := n.who()
+	known, _ := n.machine.Table().Instance(g.Node)
+	switch {
+	case g.Site != me.Site:
+		return fmt.Errorf("%s is a node of site %q, %s of site %q: nodes of different sites are peered, not joined", g.Node, g.Site, me.Node, me.Site)
+	case g.SiteID != "" && me.SiteID != "" && g.SiteID != me.SiteID:
+		return fmt.Errorf("%s holds the state of another site of the name %q (%s, this one is %s): empty its data directory and join it anew", g.Node, g.Site, g.SiteID, me.SiteID)
+	case g.Node == me.Node:
+		return fmt.Errorf("both are called %s: give each node its own --id", g.Node)
+	case known != "" && known != g.Instance:
+		return fmt.Errorf("%s", amnesia(g.Node))
+	}
+	return nil
+}
+
+// amnesia is what to do with a node that came back without its log. To believe
+// it would be to let it vote twice.
+func amnesia(id string) string {
+	return fmt.Sprintf("%s has lost the data that it had as a member, or another machine uses its id: it must not vote. "+
+		"Take it out with `catalyst member remove %s`, empty its data directory and join it anew", id, id)
+}
+
+// greet is the dialler's half.
+func (n *Node) greet(c net.Conn) error {
+	if err := writeGreeting(c, n.greeting()); err != nil {
+		return err
+	}
+	answer, err := readGreeting(c)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the other end does not greet as a node: %w", err)
+	case answer.Refusal != "":
+		return &refusedNode{fmt.Sprintf("%s refuses this node: %s", answer.Node, answer.Refusal)}
+	}
+	return n.stranger(answer)
+}
+
+// answer is the other half; vouched is the node that the certificate names,
+// if there is one.
+func (n *Node) answer(c net.Conn, vouched string) error {
+	g, err := readGreeting(c)
+	if err != nil {
+		return fmt.Errorf("%s does not greet as a node: %w", c.RemoteAddr(), err)
+	}
+	if err = n.stranger(g); err == nil && vouched != "" && vouched != g.Node {
+		err = fmt.Errorf("the certificate is that of node %s, not of %s", vouched, g.Node)
+	}
+	mine := n.greeting()
+	if err != nil {
+		mine.Refusal = err.Error()
+	}
+	if e := writeGreeting(c, mine); err == nil {
+		err = e
+	}
+	return err
+}
+
+// refusedNode is the word of another node that this one must not take part.
+type refusedNode struct{ why string }
+
+func (r *refusedNode) Error() string { return r.why }
+
+func writeGreeting(w io.Writer, g greeting) error {
+	body, err := json.Marshal(g)
+	if err != nil {
+		return err
+	}
+	message := binary.BigEndian.AppendUint16([]byte(greetingMagic), uint16(len(body)))
+	_, err = w.Write(append(message, body...))
+	return err
+}
+
+func readGreeting(r io.Reader) (g greeting, err error) {
+	var head [len(greetingMagic) + 2]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return g, err
+	}
+	if magic := string(head[:len(greetingMagic)]); magic != greetingMagic {
+		return g, fmt.Errorf("it begins with %q", magic)
+	}
+	size := binary.BigEndian.Uint16(head[len(greetingMagic):])
+	if size > greetingMost {
+		return g, fmt.Errorf("a greeting of %d bytes, the most is %d", size, greetingMost)
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return g, err
+	}
+	return g, json.Unmarshal(body, &g)
+}

@@ -1,0 +1,224 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/catalyst/orchestrator/fsm"
+	"github.com/catalyst/orchestrator/pipeline"
+	"github.com/catalyst/orchestrator/transport"
+	"github.com/catalyst/orchestrator/trust"
+)
+
+// keyring is the gossip keys of a site as the log has them: the first encrypts,
+// all decrypt.
+type keyring struct {
+	Version uint64   `json:"version"`
+	Keys    [][]byte `json:"keys"`
+}
+
+const keysFile = "gossip-keys.json"
+
+func (n *Node) gossipKeys() keyring {
+	t := n.machine.Table()
+	return keyring{Version: t.GossipKeysVersion(), Keys: t.GossipKeys()}
+}
+
+// recallKeys are those of the last run: the log is not there yet.
+func (n *Node) recallKeys() (k keyring, err error) {
+	data, err := n.ground.recall(keysFile)
+	if err != nil || data == nil {
+		return k, err
+	}
+	if err := json.Unmarshal(data, &k); err != nil {
+		return k, fmt.Errorf("%s in %s is damaged (%w): copy it from another node of the site", keysFile, n.cfg.DataDir, err)
+	}
+	return k, nil
+}
+
+// useKeys writes the keys down and gossips with them.
+func (n *Node) useKeys(k keyring) error {
+	data, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	if err := n.ground.remember(keysFile, data); err != nil {
+		return err
+	}
+	return n.members.use(k)
+}
+
+// followKeys keeps gossip in step with the keys in the table.
+func (n *Node) followKeys(ctx context.Context) {
+	for {
+		t := n.machine.Table()
+		if k := n.gossipKeys(); k.Version > n.members.keysVersion() && len(k.Keys) > 0 {
+			if err := n.useKeys(k); err != nil {
+				n.log.Error("gossip keys", "site", n.site(), "node", n.cfg.ID, "err", err)
+			}
+		}
+		if _, err := n.machine.Await(ctx, t.Version()); err != nil {
+			return
+		}
+	}
+}
+
+// use makes memberlist's keyring the same as k: what is new is added before it
+// is used, and what is old goes last.
+func (m *members) use(k keyring) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, key := range k.Keys {
+		if err := m.keys.AddKey(key); err != nil {
+			return err
+		}
+	}
+	if err := m.keys.UseKey(k.Keys[0]); err != nil {
+		return err
+	}
+	for _, old := range m.keys.GetKeys() {
+		if !slices.ContainsFunc(k.Keys, func(key []byte) bool { return string(key) == string(old) }) {
+			if err := m.keys.RemoveKey(old); err != nil {
+				return err
+			}
+		}
+	}
+	m.version = k.Version
+	return nil
+}
+
+func (m *members) keysVersion() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.version
+}
+
+// sealed makes a keyring that nobody else has: a node that waits in the open
+// gossips with nobody.
+func sealed() (*memberlist.Keyring, error) {
+	key := trust.NewGossipKey()
+	return memberlist.NewKeyring([][]byte{key}, key)
+}
+
+// keysPlugin decides the actions on resource keys.
+type keysPlugin struct{ n *Node }
+
+func (keysPlugin) Name() string { return "KeysPlugin" }
+
+func (keysPlugin) Handles() []string { return []string{"keys/rotate"} }
+
+func (p keysPlugin) Apply(ctx context.Context, c *pipeline.Context) (pipeline.Result, error) {
+	if c.Action.Resource != "keys" {
+		return c.Result, nil
+	}
+	now := p.n.gossipKeys()
+	if len(now.Keys) == 0 {
+		return pipeline.Refuse(fsm.Conflict, "keys: this site's gossip is not encrypted, so there is no key to rotate; `catalyst init` founds a site where it is"), nil
+	}
+	old, fresh := now.Keys[0], trust.NewGossipKey()
+	// Everyone must be able to read with a key before anyone writes with it,
+	// and nobody write with one that another no longer reads.
+	var result pipeline.Result
+	for _, keys := range [][][]byte{{old, fresh}, {fresh, old}, {fresh}} {
+		var err error
+		action := *c
+		action.Action.RequestID = "" // each step is a command of its own
+		result, err = action.Propose(ctx, fsm.SetGossipKeys{Was: p.n.machine.Table().GossipKeysVersion(), Keys: keys})
+		if err != nil {
+			return result, err
+		}
+		if err := p.n.awaitKeys(ctx); err != nil {
+			return pipeline.Result{}, failure(unavailable, "the rotation of the keys stopped half-way (%v): nothing is lost, gossip goes on with both keys; run it again when all nodes are up", err)
+		}
+	}
+	result.Data = map[string]any{"id": trust.KeyID(fresh), "removed": trust.KeyID(old)}
+	return result, nil
+}
+
+const keysPatience = 10 * time.Second
+
+// awaitKeys waits until every member that is alive uses the table's keys. One
+// that is down gets them through the log when it is back.
+func (n *Node) awaitKeys(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, keysPatience)
+	defer cancel()
+	version := n.machine.Table().GossipKeysVersion()
+	for _, s := range n.configuration() {
+		for n.isAlive(s.ID) && n.keysOf(ctx, string(s.ID)) < version {
+			select {
+			case <-time.After(leaderPoll):
+			case <-ctx.Done():
+				return fmt.Errorf("%s does not use them within %s", s.ID, keysPatience)
+			}
+		}
+	}
+	return nil
+}
+
+func (n *Node) keysOf(ctx context.Context, id string) uint64 {
+	if id == n.cfg.ID {
+		return n.members.keysVersion()
+	}
+	p, _ := n.progressOf(ctx, n.members.all()[id])
+	return p.Keys
+}
+
+// askForKeys gets the keys from any node that is known by its RPC address: a
+// node that was away while they were rotated cannot gossip.
+func (n *Node) askForKeys(ctx context.Context) error {
+	if !n.secured() {
+		return nil
+	}
+	err := errors.New("no other node is known")
+	for _, address := range n.who().RPC {
+		var k keyring
+		if k, err = n.keysFrom(ctx, address); err == nil {
+			if k.Version > n.members.keysVersion() && len(k.Keys) > 0 {
+				n.log.Info("gossip keys were rotated while this node was away", "site", n.site(), "node", n.cfg.ID)
+				return n.useKeys(k)
+			}
+			return nil
+		}
+	}
+	return err
+}
+
+func (n *Node) keysFrom(ctx context.Context, address string) (k keyring, err error) {
+	ctx, cancel := context.WithTimeout(ctx, progressDeadline)
+	defer cancel()
+	scope, err := n.links.to(ctx, address)
+	if err != nil {
+		return k, err
+	}
+	return transport.Await[keyring](ctx, scope.Call("keys"))
+}
+
+// NodeCertificate is how long a node's certificate is valid.
+type NodeCertificate struct {
+	ID        string `json:"id"`
+	ExpiresAt int64  `json:"expiresAt"` // ms since the epoch
+}
+
+// listKeys shows which keys there are, never the keys.
+func (s *cliScope) listKeys(context.Context, *transport.Call) (any, error) {
+	type key struct {
+		ID      string `json:"id"`
+		Primary bool   `json:"primary"`
+	}
+	keys := []key{}
+	for i, k := range s.n.gossipKeys().Keys {
+		keys = append(keys, key{trust.KeyID(k), i == 0})
+	}
+	out := map[string]any{"keys": keys, "certificates": []NodeCertificate{}}
+	if s.n.secured() {
+		out["fingerprint"] = s.n.keeper.Pin().String()
+		out["certificates"] = []NodeCertificate{{s.n.cfg.ID, s.n.keeper.Expires().UnixMilli()}}
+	}
+	return out, nil
+}

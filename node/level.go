@@ -1,0 +1,46 @@
+package node
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/catalyst/orchestrator/fsm"
+)
+
+// What needs which feature level of the log. A site is at the level that all
+// its members know; until then the newer ones do without.
+const (
+	levelMembership = 2 // incarnations of members, tokens, keys, audit
+)
+
+// level is the newest that this node knows.
+func (n *Node) level() int { return cmp.Or(n.cfg.Level, fsm.Level) }
+
+// allows says whether the site is at a level.
+func (n *Node) allows(level int) bool { return n.machine.Table().Level() >= level }
+
+// raiseLevel brings the site to the level that all members know, once none of
+// them is missing: one that is away may be of an older version.
+func (n *Node) raiseLevel(ctx context.Context, log *proposer, c electorate) (bool, error) {
+	lowest, _ := n.lowestLevel(c)
+	if lowest <= n.machine.Table().Level() {
+		return false, nil
+	}
+	n.log.Info("all members know a newer level; its features are on from now", "site", n.site(), "level", lowest)
+	return true, n.commit(ctx, log, fsm.Raise{Level: lowest})
+}
+
+// lowestLevel is the newest level that every member knows, and a member that
+// keeps it from being higher.
+func (n *Node) lowestLevel(c electorate) (lowest int, by string) {
+	lowest, by = n.level(), ""
+	for _, s := range c.servers {
+		if string(s.ID) == n.cfg.ID {
+			continue
+		}
+		if level := n.members.all()[string(s.ID)].Level; level < lowest {
+			lowest, by = level, string(s.ID)
+		}
+	}
+	return lowest, by
+}
