@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"node":                 {"fsm", "pipeline", "peering", "transport", "trust", "storage"},
 	"cmd/catalyst":         {"node", "transport", "transport/ws", "gateway", "trust"},
 	"cluster-tests":        {},
+	"packaging":            {}, // tests only: files, and the steps that use them
 	"":                     {},
 }
 
