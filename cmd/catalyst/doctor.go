@@ -249,6 +249,9 @@ func (d *doctor) compareClocks(answer map[string]any, before, after time.Time) {
 		skew, side = -skew, "behind"
 	}
 	detail := fmt.Sprintf("the node's is %s %s this machine's", skew.Round(time.Millisecond), side)
+	if skew < after.Sub(before) {
+		detail = "the node's agrees with this machine's"
+	}
 	way := "let both machines set their clocks by NTP (chrony, systemd-timesyncd)"
 	switch {
 	case skew <= smallSkew+after.Sub(before):

@@ -114,9 +114,9 @@ func (p *progress) joining(e joinEvent) {
 	case "nonvoter":
 		p.say("the node is a member, without a vote until it has caught up")
 	case "catching_up":
-		if e.Total > 0 || e.TotalEntries == 0 {
-			p.moved("catching up", e.Bytes, e.Total, size)
-		} else {
+		if e.TotalEntries == 0 || e.Bytes > 0 && e.Bytes < e.Total {
+			p.moved("taking in the snapshot", e.Bytes, e.Total, size)
+		} else { // there was none to take in, or it is in
 			p.moved("catching up", e.Entries, e.TotalEntries, entries)
 		}
 	case "voter":

@@ -121,7 +121,7 @@ func until(ms int64) string {
 		return "never"
 	}
 	if left := time.Until(time.UnixMilli(ms)); left > 0 {
-		return "in " + span(left)
+		return "in " + span(left.Round(time.Minute/2)) // a day from now is 24h, also a moment later
 	}
 	return ago(ms)
 }

@@ -17,13 +17,15 @@ func TestAJoinOnATerminalIsOneLineThatChanges(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		p.joining(joinEvent{Phase: "catching_up", Bytes: 16_000_000, Total: 30_000_000})
 		p.joining(joinEvent{Phase: "catching_up", Bytes: 31_000_000, Total: 30_000_000})
+		p.joining(joinEvent{Phase: "catching_up", Bytes: 30_000_000, Total: 30_000_000, Entries: 50, TotalEntries: 200})
 		p.joining(joinEvent{Phase: "voter"})
 		p.joining(joinEvent{Phase: "celebrates\x1b[31m"})
 		p.clear()
 		want := "the node is a member, without a vote until it has caught up\n" +
-			"\r\x1b[Kcatching up    3%  1.0 MB of 30.0 MB" +
-			"\r\x1b[Kcatching up   53%  16.0 MB of 30.0 MB  7.5 MB/s" +
-			"\r\x1b[Kcatching up  100%  31.0 MB of 30.0 MB  15.0 MB/s" +
+			"\r\x1b[Ktaking in the snapshot    3%  1.0 MB of 30.0 MB" +
+			"\r\x1b[Ktaking in the snapshot   53%  16.0 MB of 30.0 MB  7.5 MB/s" +
+			"\r\x1b[Ktaking in the snapshot  100%  31.0 MB of 30.0 MB  15.0 MB/s" +
+			"\r\x1b[Kcatching up   25%  50 entries of 200 entries" +
 			"\r\x1b[Kthe node votes\n" +
 			"celebrates [31m\n"
 		if got := screen.String(); got != want {

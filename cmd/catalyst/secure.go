@@ -136,7 +136,7 @@ const useWS = "if its site is not secured use ws://, and no token of another sit
 func plainTrouble(err error) (said, way string) {
 	_, answer, refused := strings.Cut(oneLine(err.Error()), "the server answered 400 Bad Request: ")
 	if refused && (strings.Contains(answer, "TLS") || strings.Contains(answer, "HTTPS")) {
-		return "this node speaks TLS (" + answer + ")", "use wss://, with a token that carries the authority's fingerprint (cat_…) or with --ca-file"
+		return "it speaks TLS, and says: " + answer, "use wss://, with a token that carries the authority's fingerprint (cat_…) or with --ca-file"
 	}
 	return "", ""
 }
