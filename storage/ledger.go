@@ -54,7 +54,7 @@ func openLedger(path string, o bbolt.Options, accept func(*layout) error) (*ledg
 		return l, nil
 	}
 	if l.f != nil {
-		_ = l.f.Close() // bbolt may have done so, or may be broken
+		_ = release(l.f) // bbolt may have done so, or may be broken
 	}
 	switch {
 	case refused != nil:
@@ -235,7 +235,7 @@ func (l *ledger) verifyTerm(m mark) error {
 // close leaves a broken bbolt alone, apart from its lock.
 func (l *ledger) close() error {
 	if l.broken.Load() != nil {
-		return l.f.Close()
+		return release(l.f)
 	}
 	return l.guarded("close it", l.bolt.Close)
 }

@@ -26,3 +26,9 @@ func tryLock(f *os.File, shared bool) (locked bool, err error) {
 	}
 	return err == nil, err
 }
+
+// release closes a file of which a mapping may be left, which would keep the
+// lock.
+func release(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+}
