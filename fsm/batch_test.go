@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -166,4 +167,27 @@ func FuzzDecodeBatch(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A proposer fills entries by Size: what is large must not pass for small.
+func TestTheSizeOfACommandIsAboutWhatItTakes(t *testing.T) {
+	long := strings.Repeat("x", MaxDetail)
+	for _, op := range append([]Op{
+		SetAuthority{Certificate: make([]byte, MaxDER), Key: make([]byte, MaxDER)},
+		Note{Action: long[:MaxAction], ID: long[:MaxSubject], Detail: long},
+		UseToken{ID: long[:MaxWord], For: long},
+		Renew{Epoch: "e", ID: "i", Keep: slices.Repeat([]string{long[:MaxWord-2]}, MaxMembers)},
+	}, opsOf(everyOp())...) {
+		c := Command{Op: op}
+		if size, takes := c.Size(), len(EncodeBatch(nil, []Command{c})); takes > 2*size {
+			t.Errorf("%T: a size of %d, and it takes %d bytes", op, size, takes)
+		}
+	}
+}
+
+func opsOf(commands []Command) (ops []Op) {
+	for _, c := range commands {
+		ops = append(ops, c.Op)
+	}
+	return ops
 }

@@ -20,7 +20,7 @@ const (
 type Outcome struct {
 	Code    Code   // empty when done
 	Message string // what was wrong; with an empty Code, what was left out
-	ID      string // of the route or peer that the command names
+	ID      string // of what the command names
 	Index   uint64 // the table version that shows the outcome
 	Changed bool   // whether the command changed anything
 
