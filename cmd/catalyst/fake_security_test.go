@@ -36,7 +36,6 @@ func (n *fakeNode) init(_ context.Context, c *transport.Call) (any, error) {
 func (n *fakeNode) join(ctx context.Context, c *transport.Call) (any, error) {
 	var options struct {
 		Token string `json:"token"`
-		Force bool   `json:"force"`
 	}
 	if err := c.Decode(1, &options); err != nil {
 		return nil, err
@@ -52,7 +51,7 @@ func (n *fakeNode) join(ctx context.Context, c *transport.Call) (any, error) {
 	defer told.Release()
 	transport.Concurrent(ctx)
 	host, _, _ := strings.Cut(fmt.Sprint(c.Arg(0)), ":")
-	if host == "refuses" && !options.Force {
+	if host == "refuses" {
 		return refusedAs("forbidden", "token: the join token k7q2mzxa is used up: `catalyst token create --role join` at the site makes a new one"), nil
 	}
 	if host == "silent" {

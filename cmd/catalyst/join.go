@@ -11,8 +11,7 @@ import (
 )
 
 func joinCommand(c *client) *cobra.Command {
-	var force bool
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "join ADDR",
 		Short: "Tell the waiting node at --address to join a site",
 		Long: `Tell the waiting node at --address to join a site. With a join token, which
@@ -36,19 +35,14 @@ of the node, not how long it may take.`,
 				answer, err := c.ask(cmd.Context(), method("join", args[0]))
 				return c.settle(cmd, answer, err, func(r result) { r.printJoined(cmd) })
 			}
-			return c.join(cmd, args[0], force)
+			return c.join(cmd, args[0])
 		},
 	}
-	forceFlag(cmd, &force)
-	return cmd
 }
 
 // join joins a secured site, and tells of the progress.
-func (c *client) join(cmd *cobra.Command, address string, force bool) error {
+func (c *client) join(cmd *cobra.Command, address string) error {
 	options := map[string]any{"token": c.token}
-	if force {
-		options["force"] = true
-	}
 	p := newProgress(cmd)
 	answer, err := c.patient(beginPatience).converse(cmd.Context(), func(ctx context.Context, scope *transport.Promise, heard func()) (any, error) {
 		var begun atomic.Bool
