@@ -36,7 +36,7 @@ var rooms = map[string][]string{
 // homes lists the packages in which a third-party library lives.
 var homes = map[string][]string{
 	"github.com/hashicorp/raft":           {"fsm", "node", "storage"},
-	"github.com/hashicorp/raft-boltdb/v2": {"node", "storage"},
+	"github.com/hashicorp/raft-boltdb/v2": {"storage"},
 	"github.com/hashicorp/memberlist":     {"node"},
 	"github.com/coder/websocket":          {"transport/ws"},
 	"github.com/spf13/cobra":              {"cmd/catalyst"},

@@ -58,10 +58,15 @@ type meta struct {
 	pageSize, root, freelist, pages, txid uint64
 }
 
-var errMeta = errors.New("no valid meta page")
+var (
+	errMeta   = errors.New("no valid meta page")
+	errHeader = errors.New("the header of a meta page is wrong")
+)
 
-// readMeta reads the meta page at an offset.
-func readMeta(f io.ReaderAt, offset int64) (meta, error) {
+// readMeta reads the meta page of a number at an offset. bbolt takes one for
+// valid whatever its header says, so that a wrong one is an error of its own:
+// it must not make the other page the newest here.
+func readMeta(f io.ReaderAt, number uint64, offset int64) (meta, error) {
 	var b [pageHeader + metaLength]byte
 	if _, err := f.ReadAt(b[:], offset); err != nil {
 		return meta{}, err
@@ -71,6 +76,9 @@ func readMeta(f io.ReaderAt, offset int64) (meta, error) {
 	_, _ = sum.Write(m[:metaLength-8])
 	if native.Uint32(m) != boltMagic || native.Uint32(m[4:]) != boltVersion || native.Uint64(m[56:]) != sum.Sum64() {
 		return meta{}, errMeta
+	}
+	if native.Uint64(b[:]) != number || flagsOf(b[:]) != metaPage {
+		return meta{}, errHeader
 	}
 	return meta{
 		pageSize: uint64(native.Uint32(m[8:])),
@@ -84,20 +92,22 @@ func readMeta(f io.ReaderAt, offset int64) (meta, error) {
 // newestMeta returns the meta page that bbolt will go by. torn says that the
 // other one is invalid, which a power cut may cause.
 func newestMeta(f io.ReaderAt) (newest meta, torn bool, err error) {
-	first, err0 := readMeta(f, 0)
+	first, err0 := readMeta(f, 0, 0)
 	second, err1 := meta{}, errMeta
 	if err0 == nil {
-		second, err1 = readMeta(f, int64(first.pageSize))
+		second, err1 = readMeta(f, 1, int64(first.pageSize))
 	} else {
 		// The size of the pages stands in the page that is sought.
 		for size := int64(minPageSize); size <= maxPageSize && err1 != nil; size *= 2 {
-			second, err1 = readMeta(f, size)
+			second, err1 = readMeta(f, 1, size)
 			if err1 == nil && int64(second.pageSize) != size {
 				err1 = errMeta
 			}
 		}
 	}
 	switch {
+	case err0 == errHeader || err1 == errHeader:
+		return meta{}, false, errHeader
 	case err0 != nil && err1 != nil:
 		return meta{}, true, err0
 	case err1 != nil:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -167,6 +168,13 @@ func TestRaftLivesOnTheseStores(t *testing.T) {
 		}
 		say(t, leaderOf(t, all), 221, 230)
 		agreed(t, all, 230)
+
+		// An operator's restore burns an index, and the whole log is replaced.
+		backup := `["word 1","word 2"]`
+		must(t, leaderOf(t, all).raft.Restore(&raft.SnapshotMeta{Version: 1, Size: int64(len(backup))}, strings.NewReader(backup), time.Minute))
+		say(t, leaderOf(t, all), 3, 5)
+		agreed(t, all, 5)
+
 		for _, p := range all {
 			p.stop(t)
 		}
@@ -174,6 +182,34 @@ func TestRaftLivesOnTheseStores(t *testing.T) {
 		must(t, err)
 		if r.First <= 100 || len(r.Configuration.Servers) != 3 || len(r.Damage) != 0 {
 			t.Errorf("got a log from record %d, servers %v, damage %v; want one that begins behind the snapshot, and three servers", r.First, r.Configuration.Servers, r.Damage)
+		}
+	})
+}
+
+// The last node of a site goes on alone, as catalyst recover makes it.
+func TestOneNodeIsRecoveredAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &peer{id: "a", dir: t.TempDir()}
+		p.start(t, []*peer{p})
+		must(t, p.raft.BootstrapCluster(raft.Configuration{Servers: []raft.Server{{ID: "a", Address: "a"}}}).Error())
+		say(t, leaderOf(t, []*peer{p}), 1, 50)
+		must(t, p.raft.AddVoter("b", "b", 0, time.Second).Error()) // which never lived
+		p.stop(t)
+
+		s := open(t, p.dir)
+		c := raft.DefaultConfig()
+		c.LocalID, c.LogOutput = p.id, io.Discard
+		_, trans := raft.NewInmemTransport("a")
+		alone := raft.Configuration{Servers: []raft.Server{{ID: "a", Address: "a"}}}
+		must(t, raft.RecoverCluster(c, &words{}, s, s, s.Snapshots(), trans, alone))
+		must(t, s.Close())
+
+		p.start(t, []*peer{p})
+		say(t, leaderOf(t, []*peer{p}), 51, 60)
+		agreed(t, []*peer{p}, 60)
+		p.stop(t)
+		if r, err := Survey(p.dir); err != nil || len(r.Damage) != 0 {
+			t.Errorf("got %v %v, want no damage", r.Damage, err)
 		}
 	})
 }
