@@ -36,15 +36,32 @@ type credential struct {
 }
 
 // authenticate finds out for whom a token stands.
-func (n *Node) authenticate(from caller, text string) (credential, error) {
+func (n *Node) authenticate(ctx context.Context, from caller, text string) (credential, error) {
 	if err := n.patience(from); err != nil {
 		return credential{}, err
 	}
 	c, err := n.recognise(from, text)
+	if err != nil && trust.IsToken(text) && n.catchUpWith(ctx) {
+		c, err = n.recognise(from, text) // it may be newer than this node's table was
+	}
 	if err != nil {
 		n.failed(from, "refused a client", err)
 	}
 	return c, err
+}
+
+// catchUpWith brings the table up to what the leader has now; false when that
+// is not to be had in good time.
+func (n *Node) catchUpWith(ctx context.Context) bool {
+	transport.Concurrent(ctx)
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	v, err := n.confirmOnce(ctx)
+	if err != nil || v <= n.machine.Table().Version() {
+		return err == nil && v > 0
+	}
+	_, err = n.machine.Await(ctx, v-1)
+	return err == nil
 }
 
 // patience rejects a caller whose credentials were wrong too often.

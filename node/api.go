@@ -19,8 +19,8 @@ const protocolVersion = 1
 // over it.
 func (n *Node) publicAPI(from caller, end func(error)) *transport.Target {
 	return transport.NewTarget(map[string]transport.Method{
-		"connectionFromCli": func(_ context.Context, c *transport.Call) (any, error) {
-			return n.connectionFromCli(from, c)
+		"connectionFromCli": func(ctx context.Context, c *transport.Call) (any, error) {
+			return n.connectionFromCli(ctx, from, c)
 		},
 		"connectionFromIBGPPeer": n.connectionFromIBGPPeer(from, end),
 		"connectionFromNode": func(_ context.Context, c *transport.Call) (any, error) {
@@ -33,12 +33,12 @@ func (n *Node) publicAPI(from caller, end func(error)) *transport.Target {
 	})
 }
 
-func (n *Node) connectionFromCli(from caller, c *transport.Call) (any, error) {
+func (n *Node) connectionFromCli(ctx context.Context, from caller, c *transport.Call) (any, error) {
 	var token string
 	if err := c.Decode(0, &token); err != nil {
 		return nil, err
 	}
-	shown, err := n.authenticate(from, token)
+	shown, err := n.authenticate(ctx, from, token)
 	if err != nil {
 		return nil, err
 	}
@@ -131,10 +131,11 @@ func (s *cliScope) act(ctx context.Context, verb string, data any) (any, error) 
 type progress struct {
 	Last    uint64 `json:"last"`
 	Applied uint64 `json:"applied"`
-	Keys    uint64 `json:"keys"`   // the version of the gossip keys in use
-	Bytes   int64  `json:"bytes"`  // of the newest snapshot
-	Now     int64  `json:"now"`    // ms since the epoch
-	Stands  bool   `json:"stands"` // who asks will not be made a voter: there are enough, or it is held back
+	Keys    uint64 `json:"keys"`              // the version of the gossip keys in use
+	Bytes   int64  `json:"bytes"`             // of the newest snapshot
+	Expires int64  `json:"expires,omitempty"` // of its certificate, ms since the epoch
+	Now     int64  `json:"now"`               // ms since the epoch
+	Stands  bool   `json:"stands"`            // who asks will not be made a voter: there are enough, or it is held back
 }
 
 func (n *Node) progress(_ context.Context, c *transport.Call) (any, error) {
@@ -143,6 +144,9 @@ func (n *Node) progress(_ context.Context, c *transport.Call) (any, error) {
 		return nil, err
 	}
 	p := progress{Now: time.Now().UnixMilli(), Last: n.raft.LastIndex(), Applied: n.raft.AppliedIndex(), Keys: n.members.keysVersion()}
+	if n.secured() {
+		p.Expires = n.keeper.Expires().UnixMilli()
+	}
 	if asks != "" {
 		p.Bytes = n.stores.snapshotBytes()
 		p.Stands = electorate{servers: n.configuration()}.voters() >= maxVoters || n.machine.Table().HeldBack(asks)

@@ -186,7 +186,7 @@ func (c *Config) checkOpen(secured, member bool) error {
 	if by == nil || c.AdminToken != "" || c.Insecure || waits || secured && c.TLSCert == "" {
 		return nil
 	}
-	return fmt.Errorf("%s, which other machines can reach, and no admin token is set: anyone there could change the routes. "+
+	return badSetting("%s, which other machines can reach, and no admin token is set: anyone there could change the routes. "+
 		"Start the node without --bootstrap and --join and found a secured site with `catalyst init`, or set --admin-token (CATALYST_ADMIN_TOKEN), "+
 		"or listen on 127.0.0.1, or accept the risk with --insecure", by)
 }
@@ -232,6 +232,17 @@ func (c *Config) validateFounding() error {
 	}
 	return nil
 }
+
+// ErrSetting is what an error of Run is that a setting causes, which only the
+// data directory shows to be wrong.
+var ErrSetting = errors.New("bad setting")
+
+type settingError struct{ text string }
+
+func (e settingError) Error() string   { return e.text }
+func (settingError) Is(err error) bool { return err == ErrSetting }
+
+func badSetting(format string, args ...any) error { return settingError{fmt.Sprintf(format, args...)} }
 
 func isLoopback(host string) bool {
 	if host == "localhost" {

@@ -26,6 +26,10 @@ func (n *Node) watchSpace(ctx context.Context) {
 	var tried time.Time
 	for {
 		n.lookAtSpace(&watch)
+		if n.stores.damaged != nil && n.stores.damaged() > 0 {
+			n.stop(fmt.Errorf("files in %s are not as this node wrote them: it must not go on with them; started again it says which, and what to do", n.cfg.DataDir))
+			return
+		}
 		if n.full.Load() != nil && n.leadership.current.Load() != nil && time.Since(tried) > handOverAgain {
 			tried = time.Now()
 			if err := n.handOver(); err != nil {

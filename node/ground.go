@@ -56,6 +56,7 @@ type raftGround struct {
 	transport raft.Transport
 	close     func() error
 	bolt      func() bbolt.Stats // nil in a simulation
+	damaged   func() uint64      // how often a file was not what was written; nil in a simulation
 	link      *raftLink          // nil in a simulation
 }
 
@@ -141,7 +142,7 @@ func (m *machine) openNetwork(n *Node, store *storage.Store) (*raftGround, error
 		Logger:                raftLogger(logLines{n.log}),
 	})
 	return &raftGround{
-		logs: store, stable: store, snapshots: store.Snapshots(), transport: trans, bolt: store.Stats, link: link,
+		logs: store, stable: store, snapshots: store.Snapshots(), transport: trans, bolt: store.Stats, damaged: store.ChecksumFailures, link: link,
 		close: func() error { return errors.Join(trans.Close(), store.Close()) },
 	}, nil
 }

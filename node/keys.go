@@ -206,7 +206,7 @@ type NodeCertificate struct {
 }
 
 // listKeys shows which keys there are, never the keys.
-func (s *cliScope) listKeys(context.Context, *transport.Call) (any, error) {
+func (s *cliScope) listKeys(ctx context.Context, _ *transport.Call) (any, error) {
 	type key struct {
 		ID      string `json:"id"`
 		Primary bool   `json:"primary"`
@@ -218,7 +218,22 @@ func (s *cliScope) listKeys(context.Context, *transport.Call) (any, error) {
 	out := map[string]any{"keys": keys, "certificates": []NodeCertificate{}}
 	if s.n.secured() {
 		out["fingerprint"] = s.n.keeper.Pin().String()
-		out["certificates"] = []NodeCertificate{{s.n.cfg.ID, s.n.keeper.Expires().UnixMilli()}}
+		transport.Concurrent(ctx)
+		out["certificates"] = s.n.certificates(ctx)
 	}
 	return out, nil
+}
+
+// certificates are those of this node and of all that answer.
+func (n *Node) certificates(ctx context.Context) []NodeCertificate {
+	all := []NodeCertificate{}
+	for _, s := range n.configuration() {
+		id := string(s.ID)
+		if id == n.cfg.ID {
+			all = append(all, NodeCertificate{id, n.keeper.Expires().UnixMilli()})
+		} else if p, err := n.progressOf(ctx, n.members.all()[id]); err == nil {
+			all = append(all, NodeCertificate{id, p.Expires})
+		}
+	}
+	return all
 }

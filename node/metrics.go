@@ -57,6 +57,10 @@ func (n *Node) registry() *prometheus.Registry {
 	counter("peer_healed_total", "Times that a digest showed a difference between two sites, which was then sent again.", &n.peerCounts.Healed)
 	counter("peer_transitions_total", "Peer sessions that were established or ended.", &n.peerCounts.Transitions)
 	r.MustRegister(peerCollector{n})
+	if n.stores.damaged != nil {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "catalyst_checksum_failures_total", Help: "Records, votes and snapshots that were not what had been written."},
+			func() float64 { return float64(n.stores.damaged()) }))
+	}
 	if n.stores.bolt != nil {
 		gauge("log_store_writes", "Pages written by the log store.", func() float64 {
 			s := n.stores.bolt()

@@ -32,6 +32,11 @@ func (n *Node) renewSite(ctx context.Context, log *proposer) error {
 		return nil
 	}
 	if n.machine.Table().ID() != me.SiteID {
+		if !n.allows(levelMembership) { // the others are gone
+			if err := n.commit(ctx, log, fsm.Raise{Level: n.level()}); err != nil {
+				return err
+			}
+		}
 		op := fsm.Renew{Epoch: newEpoch(time.Now()), ID: me.SiteID, Keep: me.Renewal.Keep}
 		if err := n.commit(ctx, log, op); err != nil {
 			return err

@@ -52,6 +52,7 @@ func (s *sniffed) look() {
 		_, _ = s.Conn.Write([]byte(s.answer))
 	default:
 		s.err = errTLSToPlain
+		_, _ = s.Conn.Write([]byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")) // its TLS sees that this is none
 	}
 	_ = s.Conn.Close()
 }

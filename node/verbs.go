@@ -256,13 +256,14 @@ func (n *Node) leave(ctx context.Context, who pipeline.Identity, how verb) (any,
 	// Removing the leader makes it hand over and asks for a repeat, which
 	// apply does: the second round goes to the new leader.
 	a := pipeline.Action{Resource: "member", Action: "remove", Data: map[string]any{"id": n.cfg.ID, "dryRun": how.DryRun, "force": how.Force}}
-	n.leaving.Store(true)
-	defer n.leaving.Store(false)
+	n.leaving.Store(!how.DryRun)
 	result, err := n.apply(ctx, who, a)
 	if err != nil {
+		n.leaving.Store(false)
 		return nil, err
 	}
 	if ok, refused := succeeded(result); !ok || how.DryRun {
+		n.leaving.Store(false)
 		return refused, nil
 	}
 	n.log.Info("left", "site", n.site(), "node", n.cfg.ID)
@@ -280,7 +281,11 @@ func (n *Node) leaveLast(how verb) pipeline.Result {
 		n.log.Warn("the last member leaves: the site ends", "site", n.site(), "node", n.cfg.ID)
 		n.stopSoon(errLeft)
 	}
-	return pipeline.Result{Success: true, Data: map[string]any{"id": n.cfg.ID, "voters": 0, "tolerates": 0, "before": strength{Voters: 1}}}
+	data := map[string]any{"id": n.cfg.ID, "voters": 0, "tolerates": 0, "before": strength{Voters: 1}}
+	if how.DryRun {
+		data["dryRun"] = true
+	}
+	return pipeline.Result{Success: true, Data: data}
 }
 
 // succeeded reads an ActionResult that was decided here or carried from the leader.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -116,7 +117,11 @@ func (f *nodeFlags) run(ctx context.Context, errs io.Writer) error {
 	if err != nil {
 		return unusable("", "%v", err)
 	}
-	if err := n.Run(ctx); err != nil {
+	err = n.Run(ctx)
+	switch {
+	case errors.Is(err, node.ErrSetting):
+		return unusable("catalyst node --help lists the settings", "%v", err)
+	case err != nil:
 		return refused("", "node %s ended: %v", f.ID, oneLine(err.Error()))
 	}
 	return nil
