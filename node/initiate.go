@@ -81,6 +81,8 @@ func (n *Node) cannotInitiate(i *initiation) *pipeline.Result {
 		i.JoinTTL = int(joinTTL / time.Second)
 	}
 	switch {
+	case n.level() < levelMembership:
+		return refuse(fsm.Conflict, "this version of catalyst cannot found a secured site: install a newer one")
 	case !nodeName.MatchString(i.Site):
 		return refuse(fsm.Invalid, `site: %q cannot be used: give 1 to 64 of letters, digits, ".", "_", "-", starting with a letter or digit`, i.Site)
 	case n.cfg.Site != "" && n.cfg.Site != i.Site:

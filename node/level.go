@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/catalyst/orchestrator/fsm"
+	"github.com/catalyst/orchestrator/pipeline"
 )
 
 // What needs which feature level of the log. A site is at the level that all
@@ -18,6 +19,18 @@ func (n *Node) level() int { return cmp.Or(n.cfg.Level, fsm.Level) }
 
 // allows says whether the site is at a level.
 func (n *Node) allows(level int) bool { return n.machine.Table().Level() >= level }
+
+// needs refuses what the site's level does not allow yet, and says who holds
+// it back.
+func (n *Node) needs(level int, what string) *pipeline.Result {
+	if n.allows(level) {
+		return nil
+	}
+	_, by := n.lowestLevel(electorate{servers: n.configuration()})
+	r := pipeline.Refuse(fsm.Conflict, "%s needs the site's feature level %d, and it is at %d: %s holds it back, being older or away; upgrade it and the level rises by itself",
+		what, level, n.machine.Table().Level(), cmp.Or(by, n.cfg.ID))
+	return &r
+}
 
 // raiseLevel brings the site to the level that all members know, once none of
 // them is missing: one that is away may be of an older version.

@@ -25,6 +25,9 @@ func (p tokensPlugin) Apply(ctx context.Context, c *pipeline.Context) (pipeline.
 	if c.Action.Resource != "token" {
 		return c.Result, nil
 	}
+	if refusal := p.n.needs(levelMembership, c.Action.String()); refusal != nil {
+		return *refusal, nil
+	}
 	if c.Action.Action == "revoke" {
 		return p.revoke(ctx, c)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -141,6 +143,9 @@ func (f *nodeFlags) complete(errs io.Writer) (err error) {
 		*list = trimmed(*list)
 	}
 	f.Version = programVersion()
+	if f.Level, err = strconv.Atoi(cmp.Or(level, "0")); err != nil {
+		return unusable("build this program again", "main.level is %q: want a whole number", level)
+	}
 	f.Abandon = func(err error) {
 		fmt.Fprintf(errs, "error: node %s gave up: %v\n", f.ID, err)
 		os.Exit(statusRefused)

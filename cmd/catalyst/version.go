@@ -12,6 +12,10 @@ import (
 // version is set by the linker (-X main.version=…, see the Makefile).
 var version string
 
+// level, set by the linker too, makes a node that knows no feature level above
+// it, as older programs did: for trying out how a site is upgraded.
+var level string
+
 // programVersion is what the linker was told, else what the Go toolchain
 // recorded: the tag, or the commit and its time.
 func programVersion() string {
