@@ -32,10 +32,11 @@ type reply struct {
 // args are a command's arguments beside op.
 type args map[string]any
 
-func startDriver(t testing.TB) *driver {
+// startDriver runs a driver; env is more of its environment.
+func startDriver(t testing.TB, env ...string) *driver {
 	t.Helper()
 	cmd := exec.Command("node", filepath.Join(programs.js, "driver.mjs"))
-	cmd.Env = cleanEnvironment()
+	cmd.Env = cleanEnvironment(env...)
 	cmd.Stderr = newLog(t, "driver")
 	in, err := cmd.StdinPipe()
 	if err != nil {

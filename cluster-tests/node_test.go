@@ -33,7 +33,8 @@ type node struct {
 	env   []string
 	under []string // the command that runs it, if not the test itself does
 	log   *os.File
-	at    addresses // of the last start
+	at    addresses    // of the last start
+	trust *http.Client // asks it once it speaks TLS; nil while it speaks none
 	*process
 }
 
@@ -77,25 +78,44 @@ func (n *node) begin(t testing.TB, at addresses, flags ...string) {
 	n.process = launch(t, n.owner, cmd)
 }
 
-func (n *node) ws() string   { return "ws://" + n.at.RPC + "/rpc" }
-func (n *node) http() string { return "http://" + n.at.RPC + "/rpc" }
+func (n *node) ws() string   { return n.url("ws", "/rpc") }
+func (n *node) http() string { return n.url("http", "/rpc") }
 
-// ready is nil when GET /ready answers 200.
-func (n *node) ready() error {
-	return answers(http.MethodGet, "http://"+n.at.RPC+"/ready", http.StatusOK)
+// url is one of the node's endpoints, by the secure scheme once it speaks TLS.
+func (n *node) url(scheme, path string) string {
+	if n.trust != nil {
+		scheme += "s"
+	}
+	return scheme + "://" + n.at.RPC + path
 }
 
-func (n *node) healthy() error {
-	return answers(http.MethodGet, "http://"+n.at.RPC+"/health", http.StatusOK)
+// web asks this node.
+func (n *node) web() *http.Client {
+	if n.trust != nil {
+		return n.trust
+	}
+	return web
+}
+
+// ready is nil when GET /ready answers 200.
+func (n *node) ready() error { return n.answers("/ready", http.StatusOK) }
+
+func (n *node) healthy() error { return n.answers("/health", http.StatusOK) }
+
+// answers is nil when GET path is answered with one of the wanted states.
+func (n *node) answers(path string, want ...int) error {
+	return answersTo(n.web(), http.MethodGet, n.url("http", path), want...)
 }
 
 // answers is nil when a request without a body is answered with one of the wanted states.
-func answers(method, url string, want ...int) error {
+func answers(method, url string, want ...int) error { return answersTo(web, method, url, want...) }
+
+func answersTo(client *http.Client, method, url string, want ...int) error {
 	request, err := http.NewRequest(method, url, nil)
 	if err != nil {
 		return err
 	}
-	response, err := web.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}

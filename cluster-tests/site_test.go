@@ -14,6 +14,7 @@ type site struct {
 	name  string     // empty for the site of a test that has only one
 	token []any      // the admin token, if the site wants one
 	nodes []*node
+	given initiated // what founded it, if it is a secured one
 }
 
 // startSite starts size nodes, the first with --bootstrap and the others with --join, and waits until all of them vote.
