@@ -113,58 +113,55 @@ func (n *Node) restoreAtLeader(ctx context.Context, c *transport.Call) (any, err
 // restoreHere decides as the leader. The backup is read in full into a table of
 // its own first: nothing happens before it is known to be whole.
 func (n *Node) restoreHere(ctx context.Context, who pipeline.Identity, stream io.Reader) (any, error) {
-	t := n.leadership.current.Load()
-	if t == nil {
-		return nil, failure(leaderChanged, "%s does not lead (any more): nothing was restored; send it again", n.cfg.ID)
-	}
 	backup, err := fsm.ReadSnapshot(io.LimitReader(stream, maxBackup))
 	if err != nil {
 		return pipeline.Refuse(fsm.Invalid, "snapshot: %v; nothing was restored", err), nil
 	}
-	restored, refusal, err := n.replaceTable(ctx, t, who, backup)
-	if refusal != nil || err != nil {
-		return refusal, err
+	var restored *fsm.Table
+	var refusal *pipeline.Result
+	err = n.leadership.standAside(ctx, func() (err error) {
+		now := time.Now()
+		restored, err = n.machine.Table().Restored(backup, newEpoch(now), now.UnixMilli(), who.Name)
+		if err != nil {
+			r := pipeline.Refuse(fsm.Conflict, "snapshot: %v", err)
+			refusal = &r
+			return nil
+		}
+		return n.replaceTable(restored)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if refusal != nil {
+		return *refusal, nil
 	}
 	n.log.Warn("the site is restored from a backup", "site", n.site(), "index", restored.Version(), "by", who.Name,
 		"routes", restored.NumLocal(), "epoch", restored.Epoch())
-	n.leadership.renew()
 	return pipeline.Result{Success: true, Index: restored.Version(), Data: map[string]any{
 		"id": restored.Site(), "version": restored.Version(), "routes": restored.NumLocal(), "peers": restored.NumPeers(), "epoch": restored.Epoch(),
 	}}, nil
 }
 
-// replaceTable puts a backup in the table's place while nothing else is
-// committed. Raft makes it a snapshot that every node takes over.
-func (n *Node) replaceTable(ctx context.Context, t *term, who pipeline.Identity, backup *fsm.Table) (*fsm.Table, *pipeline.Result, error) {
-	resume, err := t.proposer.pause(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer resume()
-	now := time.Now()
-	restored, err := n.machine.Table().Restored(backup, newEpoch(now), now.UnixMilli(), who.Name)
-	if err != nil {
-		refusal := pipeline.Refuse(fsm.Conflict, "snapshot: %v", err)
-		return nil, &refusal, nil
-	}
+// replaceTable makes a table a snapshot that every node takes over. Raft wants
+// to know its size before.
+func (n *Node) replaceTable(t *fsm.Table) error {
 	var size counter
-	if err := fsm.WriteSnapshot(&size, restored); err != nil {
-		return nil, nil, err
+	if err := fsm.WriteSnapshot(&size, t); err != nil {
+		return err
 	}
 	r, w := io.Pipe()
 	written := make(chan struct{})
 	n.wg.Go(func() {
 		defer close(written)
-		w.CloseWithError(fsm.WriteSnapshot(w, restored))
+		w.CloseWithError(fsm.WriteSnapshot(w, t))
 	})
-	meta := raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Size: int64(size)}
-	err = n.raft.Restore(&meta, r, restoreTime)
+	err := n.raft.Restore(&raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Size: int64(size)}, r, restoreTime)
 	_ = r.Close()
 	<-written
 	if err != nil {
-		return nil, nil, proposalFailure(err)
+		return proposalFailure(err)
 	}
-	return restored, nil, nil
+	return nil
 }
 
 // counter counts what is written to it.

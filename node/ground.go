@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -182,6 +183,7 @@ func (m *machine) serveRPC(ctx context.Context, n *Node) error {
 		Handler:           n.handler(),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          log.New(logLines{n.log}, "", 0),
 		// A hijacked WebSocket is no longer the server's: its context must
 		// come from here for the session to end with the node.
 		BaseContext: func(net.Listener) context.Context { return ctx },

@@ -81,7 +81,7 @@ func New(cfg Config) (*Node, error) {
 	n.self.ground = n.ground
 	n.links = &links{dial: n.dialNode, limits: n.limits(), token: cfg.AdminToken, byAddress: map[string]*link{}}
 	n.confirmations = &confirmations{confirm: n.confirmOnce}
-	n.leadership = &leadership{n: n, again: make(chan struct{}, 1)}
+	n.leadership = &leadership{n: n, aside: make(chan aside)}
 	n.pipeline = n.plugins()
 	return n, nil
 }

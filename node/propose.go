@@ -29,7 +29,6 @@ type proposer struct {
 	counts  *counts
 	queue   chan *proposal
 	slots   chan struct{} // one for each entry in flight
-	gate    chan struct{} // held while an entry is handed to Raft, or nothing may be
 	closed  chan struct{} // the term has ended; the queue is no longer read
 }
 
@@ -46,7 +45,6 @@ func newProposer(r *raft.Raft, m *fsm.Machine, c *counts) *proposer {
 		raft: r, machine: m, counts: c,
 		queue:  make(chan *proposal, maxWaiting),
 		slots:  make(chan struct{}, maxEntries),
-		gate:   make(chan struct{}, 1),
 		closed: make(chan struct{}),
 	}
 }
@@ -101,35 +99,13 @@ func (p *proposer) run(ctx context.Context) {
 			return
 		}
 		entry := encodeBatch(batch)
-		select {
-		case p.gate <- struct{}{}:
-		case <-ctx.Done():
-			resolve(batch, proposalFailure(raft.ErrNotLeader), nil)
-			return
-		}
 		future := p.raft.ApplyLog(raft.Log{Data: entry}, enqueueTimeout)
-		<-p.gate
 		wg.Go(func() {
 			p.settle(batch, future)
 			<-p.slots
 			p.hasten(batch)
 		})
 	}
-}
-
-// pause waits until nothing is on its way to the log, and keeps it so until
-// resume. What is proposed meanwhile waits.
-func (p *proposer) pause(ctx context.Context) (resume func(), err error) {
-	select {
-	case p.gate <- struct{}{}:
-	case <-ctx.Done():
-		return nil, proposalFailure(ctx.Err())
-	}
-	if err := p.raft.Barrier(barrierTimeout).Error(); err != nil {
-		<-p.gate
-		return nil, proposalFailure(err)
-	}
-	return func() { <-p.gate }, nil
 }
 
 // hasten shows the followers at once what a peer has announced. Raft tells them
@@ -198,15 +174,10 @@ func (p *proposer) settle(batch []*proposal, future raft.ApplyFuture) {
 	}
 	p.counts.entries.Add(1)
 	p.counts.commands.Add(uint64(len(batch)))
-	if err != nil {
-		err = proposalFailure(err)
-	}
-	resolve(batch, err, outcomes)
-}
-
-func resolve(batch []*proposal, err error, outcomes []fsm.Outcome) {
 	for i, w := range batch {
-		if w.err = err; err == nil {
+		if err != nil {
+			w.err = proposalFailure(err)
+		} else {
 			w.outcome = outcomes[i]
 		}
 		close(w.done)

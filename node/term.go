@@ -24,15 +24,25 @@ type term struct {
 type leadership struct {
 	n       *Node
 	current atomic.Pointer[term] // nil unless this node leads and has done its barrier
-	again   chan struct{}        // holds a token when the duties are to begin anew
+	aside   chan aside
 }
 
-// renew begins the duties anew in the same term: the table was replaced.
-func (l *leadership) renew() {
+// aside is work that must not meet the duties of a leader.
+type aside struct {
+	work func() error
+	done chan<- error
+}
+
+// standAside ends the duties, does the work with nothing on its way to the log,
+// and begins them anew in the same term.
+func (l *leadership) standAside(ctx context.Context, work func() error) error {
+	done := make(chan error, 1)
 	select {
-	case l.again <- struct{}{}:
-	default:
+	case l.aside <- aside{work, done}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
+	return <-done
 }
 
 func (l *leadership) run(ctx context.Context, notify <-chan bool) {
@@ -46,11 +56,14 @@ func (l *leadership) run(ctx context.Context, notify <-chan bool) {
 			if leads {
 				end = l.begin(ctx)
 			}
-		case <-l.again:
-			if leads {
-				end()
-				end = l.begin(ctx)
+		case a := <-l.aside:
+			if !leads {
+				a.done <- failure(leaderChanged, "%s does not lead (any more): nothing was done; send it again", l.n.cfg.ID)
+				continue
 			}
+			end()
+			a.done <- a.work()
+			end = l.begin(ctx)
 		case <-ctx.Done():
 			return
 		}
