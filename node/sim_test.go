@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
@@ -48,12 +49,15 @@ type host struct {
 	id    string
 	site  string
 	ip    string
+	moves int // to another address
 	logs  *raft.InmemStore
 	snaps *raft.InmemSnapshotStore
 	files map[string][]byte
 	full  bool // the disk
 
 	credentials *trust.Credentials
+	refused     error // the last greeting that was not taken
+	stalled     bool  // the disk: a write does not return until the node ends
 	node        *Node // nil while down
 	raftNet     *raft.InmemTransport
 	gossipTr    *gossipTransport
@@ -225,7 +229,7 @@ func (w *world) dial(_ context.Context, from, url string, c *tls.Config) (transp
 		if (scheme == "wss") != n.secured() {
 			return nil, fmt.Errorf("dial %s: the far end speaks otherwise", url)
 		}
-		as := caller{address: "10.0.0.99"}
+		as := caller{address: clientAddress(from), local: from == h.id}
 		if x := w.hosts[from]; x != nil {
 			as.address = x.ip
 			if x.node != nil && x.node.secured() && c != nil {
@@ -238,21 +242,127 @@ func (w *world) dial(_ context.Context, from, url string, c *tls.Config) (transp
 	return nil, fmt.Errorf("dial %s: connection refused", address)
 }
 
+// clientAddress is where a client dials from: it may say so, as client@ADDRESS.
+func clientAddress(from string) string {
+	if _, address, ok := strings.Cut(from, "@"); ok {
+		return address
+	}
+	return "10.0.0.99"
+}
+
 // The host as a node's ground.
 
-func (h *host) openRaft(*Node) (*raftGround, error) {
+func (h *host) openRaft(n *Node) (*raftGround, error) {
 	_, trans := raft.NewInmemTransportWithTimeout(raft.ServerAddress(h.raftAddr()), time.Second)
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
+	if h.raftNet != nil {
+		for _, other := range h.w.hosts {
+			if other.raftNet != nil && other != h {
+				other.raftNet.Disconnect(h.raftNet.LocalAddr())
+			}
+		}
+	}
 	h.raftNet = trans
 	delete(h.w.cut, h.id)
 	h.w.wire()
-	return &raftGround{logs: h.logs, stable: h.logs, snapshots: h.snaps, transport: trans, close: func() error {
+	return &raftGround{logs: h.logs, stable: h.logs, snapshots: h.snaps, transport: &greetedNet{trans, h, n}, close: func() error {
 		h.w.mu.Lock()
 		defer h.w.mu.Unlock()
 		trans.DisconnectAll()
 		return trans.Close()
 	}}, nil
+}
+
+// greetedNet greets before it replicates, as raftLink does, and knows where
+// nodes are now by the same address book.
+type greetedNet struct {
+	*raft.InmemTransport
+	h *host
+	n *Node
+}
+
+func (g *greetedNet) greet(id raft.ServerID, target raft.ServerAddress) (raft.ServerAddress, error) {
+	if now, err := g.n.members.raftAddress(id); err == nil {
+		target = now
+	}
+	other := g.h.w.nodeAt(target)
+	if other == nil || other.who() == nil || g.n.who() == nil {
+		return target, nil // nobody greets there: the call itself fails
+	}
+	err := other.stranger(g.n.greeting())
+	if err == nil {
+		err = g.n.stranger(other.greeting())
+	}
+	if err == nil && other.secured() != g.n.secured() {
+		err = errPlainToTLS
+	}
+	if err != nil {
+		g.h.w.mu.Lock()
+		defer g.h.w.mu.Unlock()
+		g.h.refused = err
+	}
+	return target, err
+}
+
+// nodeAt is the node whose Raft listens there.
+func (w *world) nodeAt(address raft.ServerAddress) *Node {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, h := range w.hosts {
+		if h.raftNet != nil && h.raftNet.LocalAddr() == address {
+			return h.node
+		}
+	}
+	return nil
+}
+
+func (g *greetedNet) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
+	target, err := g.greet(id, target)
+	if err != nil {
+		return nil, err
+	}
+	return g.InmemTransport.AppendEntriesPipeline(id, target)
+}
+
+func (g *greetedNet) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	target, err := g.greet(id, target)
+	if err != nil {
+		return err
+	}
+	return g.InmemTransport.AppendEntries(id, target, args, resp)
+}
+
+func (g *greetedNet) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	target, err := g.greet(id, target)
+	if err != nil {
+		return err
+	}
+	return g.InmemTransport.RequestVote(id, target, args, resp)
+}
+
+func (g *greetedNet) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	target, err := g.greet(id, target)
+	if err != nil {
+		return err
+	}
+	return g.InmemTransport.RequestPreVote(id, target, args, resp)
+}
+
+func (g *greetedNet) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	target, err := g.greet(id, target)
+	if err != nil {
+		return err
+	}
+	return g.InmemTransport.InstallSnapshot(id, target, args, resp, data)
+}
+
+func (g *greetedNet) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	target, err := g.greet(id, target)
+	if err != nil {
+		return err
+	}
+	return g.InmemTransport.TimeoutNow(id, target, args, resp)
 }
 
 func (h *host) gossip(c *memberlist.Config) error {
@@ -315,11 +425,37 @@ func (h *host) space() (free, total uint64, err error) {
 	return 5 << 30, 10 << 30, nil
 }
 
-func (h *host) touch() error { return nil }
+func (h *host) touch() error {
+	for {
+		h.w.mu.Lock()
+		hangs := h.stalled
+		h.w.mu.Unlock()
+		if !hangs {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
 
 func (h *host) forgetLog() error {
-	h.logs, h.snaps = raft.NewInmemStore(), raft.NewInmemSnapshotStore()
+	h.wipe()
 	return nil
+}
+
+// wipe empties the disk.
+func (h *host) wipe() {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.logs, h.snaps = raft.NewInmemStore(), raft.NewInmemSnapshotStore()
+	h.files, h.credentials = map[string][]byte{}, nil
+}
+
+// move gives a host that is down another address.
+func (h *host) move() {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.moves++
+	h.ip = fmt.Sprintf("10.0.%d%s", h.moves, h.ip[strings.LastIndex(h.ip, "."):])
 }
 
 // gossipTransport carries memberlist's packets and streams between hosts.

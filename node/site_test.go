@@ -29,8 +29,11 @@ type session struct {
 	done   chan struct{}
 }
 
-func (w *world) connect(id string) (*session, error) {
-	conn, err := w.dial(context.Background(), "client", w.url(id), nil)
+func (w *world) connect(id string) (*session, error) { return w.connectAs(id, "client", "") }
+
+// connectAs is connect from an address (clientAddress) and with a token.
+func (w *world) connectAs(id, from, token string) (*session, error) {
+	conn, err := w.dial(context.Background(), from, w.url(id), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +44,7 @@ func (w *world) connect(id string) (*session, error) {
 		defer close(c.done)
 		_ = s.Run(ctx)
 	}()
-	c.scope = s.Main().Call("connectionFromCli")
+	c.scope = s.Main().Call("connectionFromCli", token)
 	return c, nil
 }
 
