@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -40,10 +39,7 @@ func (n *Node) authenticate(ctx context.Context, from caller, text string) (cred
 	if err := n.patience(from); err != nil {
 		return credential{}, err
 	}
-	c, err := n.recognise(from, text)
-	if err != nil && trust.IsToken(text) && n.catchUpWith(ctx) {
-		c, err = n.recognise(from, text) // it may be newer than this node's table was
-	}
+	c, err := n.recognise(ctx, from, text)
 	if err != nil {
 		n.failed(from, "refused a client", err)
 	}
@@ -79,7 +75,7 @@ func (n *Node) failed(from caller, what string, err error) {
 	n.complain(what, from.address, err)
 }
 
-func (n *Node) recognise(from caller, text string) (credential, error) {
+func (n *Node) recognise(ctx context.Context, from caller, text string) (credential, error) {
 	admin := credential{who: pipeline.Identity{Name: "admin", Role: pipeline.Admin}}
 	t := n.machine.Table()
 	switch {
@@ -95,11 +91,20 @@ func (n *Node) recognise(from caller, text string) (credential, error) {
 	if !trust.IsToken(text) {
 		return credential{}, failure(unauthenticated, "the token is not valid at this site: check --token (CATALYST_TOKEN)")
 	}
-	return n.tokenShown(text)
+	return n.tokenShown(ctx, text)
 }
 
-// tokenShown finds the site's own record of a token.
-func (n *Node) tokenShown(text string) (credential, error) {
+// tokenShown finds the site's own record of a token, which may be newer than
+// this node's table.
+func (n *Node) tokenShown(ctx context.Context, text string) (credential, error) {
+	c, err := n.tokenKnown(text)
+	if err != nil && n.catchUpWith(ctx) {
+		c, err = n.tokenKnown(text)
+	}
+	return c, err
+}
+
+func (n *Node) tokenKnown(text string) (credential, error) {
 	shown, err := trust.ParseToken(text)
 	switch {
 	case err != nil:
@@ -161,31 +166,6 @@ func (s *cliScope) allow(role pipeline.Role, name string, m transport.Method) tr
 		return m(ctx, c)
 	}
 }
-
-var errRevoked = errors.New("the token with which the watch was opened is no longer valid")
-
-// watching ends a watch when the credential that opened it no longer holds.
-func (s *cliScope) watching(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	if s.token == "" {
-		return ctx, func() { cancel(nil) }
-	}
-	s.n.wg.Go(func() {
-		tick := time.NewTicker(credentialInterval)
-		defer tick.Stop()
-		for s.n.holds(s.credential) == nil {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-		cancel(errRevoked)
-	})
-	return ctx, func() { cancel(nil) }
-}
-
-const credentialInterval = time.Second
 
 // fromNode admits another node of this site: by its certificate, or, where
 // there are none, by the admin token that all nodes share.

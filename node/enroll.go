@@ -172,15 +172,20 @@ const enrolTime = 15 * time.Second
 
 // hosts are the names and addresses by which clients may come to this node.
 func (n *Node) hosts() []string {
-	hosts := slices.Concat([]string{"localhost", "127.0.0.1", "::1"}, n.cfg.Hosts, n.who().Hosts)
+	hosts := slices.Concat(standardHosts(), n.cfg.Hosts, n.who().Hosts)
 	if host, _, err := net.SplitHostPort(n.addresses.RPC); err == nil {
 		hosts = append(hosts, host)
 	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
+}
+
+func standardHosts() []string {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
 	if name, err := os.Hostname(); err == nil {
 		hosts = append(hosts, name)
 	}
-	slices.Sort(hosts)
-	return slices.Compact(hosts)
+	return hosts
 }
 
 // enter makes this node one of a secured site: from here on it speaks TLS, and
@@ -195,7 +200,7 @@ func (n *Node) enter(site, siteID string, c *trust.Credentials, keys keyring) er
 	if err := n.useKeys(keys); err != nil {
 		return err
 	}
-	if err := n.self.alter(func(i *identity) { i.Site, i.SiteID = site, siteID }); err != nil {
+	if err := n.self.alter(func(i *identity) { i.Site, i.SiteID, i.Secured = site, siteID, true }); err != nil {
 		return err
 	}
 	if err := n.keeper.Set(c); err != nil {

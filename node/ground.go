@@ -245,7 +245,41 @@ func (m *machine) recallCredentials() (*trust.Credentials, error) {
 	if m.cfg.TLSCert != "" {
 		return trust.LoadFiles(m.cfg.TLSCA, m.cfg.TLSCert, m.cfg.TLSKey, time.Now())
 	}
-	return trust.Load(m.credentialsDir(), time.Now())
+	c, err := trust.Load(m.credentialsDir(), time.Now())
+	if errors.Is(err, trust.ErrExpired) {
+		return m.reissue(err)
+	}
+	return c, err
+}
+
+// reissue makes a new certificate where the old one has expired while the node
+// was down: it holds the site's authority in its own log, and a whole site that
+// was down for long would find no other.
+func (m *machine) reissue(expired error) (*trust.Credentials, error) {
+	report, err := storage.Survey(raftDir(m.cfg.DataDir))
+	if err != nil {
+		return nil, expired
+	}
+	table, err := tableIn(m.cfg.DataDir, report)
+	if err != nil {
+		return nil, expired
+	}
+	certificate, authorityKey := table.Authority()
+	if certificate == nil {
+		return nil, expired
+	}
+	key, request, err := trust.NewRequest(m.cfg.ID)
+	if err != nil {
+		return nil, err
+	}
+	authority := trust.Authority{Certificate: certificate, Key: authorityKey}
+	issued, err := authority.Issue(request, trust.Subject{Site: table.Site(), Role: trust.Node, Name: m.cfg.ID}, standardHosts(), time.Now(), m.cfg.CertificateLife)
+	if err != nil {
+		return nil, errors.Join(expired, err)
+	}
+	m.cfg.Log.Warn("this node's certificate expired while it was down; it has made itself a new one", "site", table.Site(), "node", m.cfg.ID)
+	c := &trust.Credentials{Key: key, Certificate: issued, Authority: certificate}
+	return c, c.Store(m.credentialsDir())
 }
 
 func (m *machine) space() (free, total uint64, err error) { return storage.Space(m.cfg.DataDir) }

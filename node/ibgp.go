@@ -18,7 +18,7 @@ var errPeerGone = errors.New("the peer's connection ended")
 // connectionFromIBGPPeer is for the leaders of other sites and for collectors,
 // who may dial any node of this one.
 func (n *Node) connectionFromIBGPPeer(from caller, end func(error)) transport.Method {
-	return func(_ context.Context, c *transport.Call) (any, error) {
+	return func(ctx context.Context, c *transport.Call) (any, error) {
 		var secret string
 		if err := c.Decode(0, &secret); err != nil {
 			return nil, err
@@ -26,12 +26,12 @@ func (n *Node) connectionFromIBGPPeer(from caller, end func(error)) transport.Me
 		if err := n.patience(from); err != nil {
 			return nil, err
 		}
-		shown, err := n.admit(secret)
+		s := &ibgpScope{n: n, end: end}
+		err := s.admit(ctx, secret)
 		if err != nil {
 			n.failed(from, "refused a peer", err)
 			return nil, err
 		}
-		s := &ibgpScope{n: n, shown: shown, end: end}
 		return s.target(), nil
 	}
 }
@@ -39,37 +39,39 @@ func (n *Node) connectionFromIBGPPeer(from caller, end func(error)) transport.Me
 // admit says for whom a secret stands: the token of a site for that site, that
 // of a configured peer for it, and this site's own for any. It looks at all
 // secrets, whichever matches.
-func (n *Node) admit(secret string) (shown peering.Admission, err error) {
+func (s *ibgpScope) admit(ctx context.Context, secret string) error {
+	n := s.n
 	if trust.IsToken(secret) {
-		return n.admitToken(secret)
+		return s.admitToken(ctx, secret)
 	}
 	some := n.cfg.PeeringSecret != ""
 	own := some && sameSecret(secret, n.cfg.PeeringSecret)
 	for c := range n.machine.Table().Peers() {
 		some = some || c.Secret != ""
 		if c.Secret != "" && sameSecret(secret, c.Secret) {
-			shown.Peers = append(shown.Peers, c.ID)
+			s.shown.Peers = append(s.shown.Peers, c.ID)
 		}
 	}
 	switch {
 	case own:
-		return peering.Admission{}, nil
-	case len(shown.Peers) > 0:
-		return shown, nil
+		s.shown = peering.Admission{}
+		return nil
+	case len(s.shown.Peers) > 0:
+		return nil
 	case !some:
-		return shown, failure(unauthenticated, "peering is off at this site: make a token for the other site with `catalyst token create --role peer --site NAME`, or set --peering-secret (CATALYST_PEERING_SECRET) on its nodes")
+		return failure(unauthenticated, "peering is off at this site: make a token for the other site with `catalyst token create --role peer --site NAME`, or set --peering-secret (CATALYST_PEERING_SECRET) on its nodes")
 	default:
-		return shown, failure(unauthenticated, "the peering secret is not valid at this site: give the other site's --peering-secret with `catalyst peer add --secret`")
+		return failure(unauthenticated, "the peering secret is not valid at this site: give the other site's --peering-secret with `catalyst peer add --secret`")
 	}
 }
 
-func (n *Node) admitToken(text string) (shown peering.Admission, err error) {
-	c, err := n.tokenShown(text)
+func (s *ibgpScope) admitToken(ctx context.Context, text string) error {
+	c, err := s.n.tokenShown(ctx, text)
 	if err == nil && c.who.Role != pipeline.Peer {
 		err = failure(unauthenticated, "the token %s has the role %s: another site shows one of the role peer, which `catalyst token create --role peer --site NAME` makes", c.token, c.who.Role)
 	}
-	shown.Site = c.who.Site
-	return shown, err
+	s.credential, s.shown.Site = c, c.who.Site
+	return err
 }
 
 // sameSecret compares in constant time, whatever the lengths.
@@ -82,9 +84,10 @@ func sameSecret(a, b string) bool {
 // which is here, or at the leader and carried there. The connection beneath
 // lives as long as the session.
 type ibgpScope struct {
-	n     *Node
-	shown peering.Admission
-	end   func(error) // ends the connection; nil where there is none, as in a batch
+	n          *Node
+	credential credential // where it is a token
+	shown      peering.Admission
+	end        func(error) // ends the connection; nil where there is none, as in a batch
 
 	session *peering.Session            // at this node
 	methods map[string]transport.Method // of session
@@ -105,6 +108,12 @@ func (s *ibgpScope) target() *transport.Target {
 // pass is a method of the session, wherever that is.
 func (s *ibgpScope) pass(method string) transport.Method {
 	return func(ctx context.Context, c *transport.Call) (any, error) {
+		if err := s.n.holds(s.credential); err != nil {
+			if s.end != nil {
+				s.end(err)
+			}
+			return nil, err
+		}
 		switch {
 		case s.session != nil:
 			return s.methods[method](ctx, c)

@@ -1,11 +1,12 @@
 package node
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"hash/crc32"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,14 +17,15 @@ import (
 type identity struct {
 	Node     string   `json:"node"`
 	Site     string   `json:"site"`
-	SiteID   string   `json:"siteId,omitempty"` // empty until it is in a site
-	Instance string   `json:"instance"`         // minted with the directory: another one under the same id has lost its memory
+	SiteID   string   `json:"siteId,omitempty"`  // empty until it is in a site
+	Secured  bool     `json:"secured,omitempty"` // it has a certificate of that site
+	Member   bool     `json:"member,omitempty"`  // it holds a log of that site
+	Instance string   `json:"instance"`          // minted with the directory: another one under the same id has lost its memory
 	Epoch    string   `json:"epoch,omitempty"`
 	Gossip   []string `json:"gossip,omitempty"` // addresses of the other nodes
 	RPC      []string `json:"rpc,omitempty"`
 	Hosts    []string `json:"hosts,omitempty"`   // more names for its certificate
 	Renewal  *renewal `json:"renewal,omitempty"` // a recovery that is not in the log yet
-	Sum      uint32   `json:"sum,omitempty"`     // CRC-32C of the rest
 }
 
 const (
@@ -35,8 +37,9 @@ const (
 // self holds the identity: read by all, changed by one at a time.
 type self struct {
 	ground  ground
-	changes sync.Mutex
 	now     atomic.Pointer[identity]
+	changes sync.Mutex
+	written []byte // the file
 }
 
 // Addresses are where a node listens, as host:port.
@@ -75,23 +78,12 @@ func (n *Node) recallIdentity() error {
 	return nil
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func (i identity) sum() uint32 {
-	i.Sum = 0
-	data, _ := json.Marshal(i) // of texts
-	return max(1, crc32.Checksum(data, castagnoli))
-}
-
 func readIdentity(data []byte) (i identity, err error) {
-	if err := json.Unmarshal(data, &i); err != nil {
+	if err := openChecked(data, &i); err != nil {
 		return i, err
 	}
 	if i.Node == "" || i.Instance == "" {
-		return i, fmt.Errorf("it names no node")
-	}
-	if i.Sum != i.sum() {
-		return i, fmt.Errorf("its checksum is %08x, not %08x", i.sum(), i.Sum)
+		return i, errors.New("it names no node")
 	}
 	return i, nil
 }
@@ -102,17 +94,14 @@ func (s *self) alter(change func(*identity)) error {
 	defer s.changes.Unlock()
 	next := *s.now.Load()
 	change(&next)
-	next.Sum = next.sum()
-	if old := s.now.Load(); old.Sum == next.Sum && old.Sum != 0 {
-		return nil
-	}
-	data, err := json.Marshal(next)
-	if err != nil {
+	data, err := checked(next)
+	if err != nil || bytes.Equal(data, s.written) {
 		return err
 	}
 	if err := s.ground.remember(identityFile, data); err != nil {
 		return err
 	}
+	s.written = data
 	s.now.Store(&next)
 	return nil
 }
@@ -123,6 +112,7 @@ func (n *Node) rememberPeers() {
 	t := n.machine.Table()
 	err := n.self.alter(func(i *identity) {
 		i.Epoch = cmp.Or(t.Epoch(), i.Epoch) // empty until the log is replayed
+		i.Member = i.Member || n.raft.LastIndex() > 0
 		if i.Renewal == nil {
 			i.SiteID = cmp.Or(t.ID(), i.SiteID)
 		}
@@ -134,7 +124,7 @@ func (n *Node) rememberPeers() {
 		n.log.Warn("remember the site's nodes", "err", err)
 	}
 	n.members.announce(func(m *meta) {
-		m.SiteID, m.Member = n.who().SiteID, n.raft.LastIndex() > 0
+		m.SiteID, m.Member = n.who().SiteID, n.who().Member
 	})
 }
 

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,7 +35,7 @@ func (n *Node) recallKeys() (k keyring, err error) {
 	if err != nil || data == nil {
 		return k, err
 	}
-	if err := json.Unmarshal(data, &k); err != nil {
+	if err := openChecked(data, &k); err != nil {
 		return k, fmt.Errorf("%s in %s is damaged (%w): copy it from another node of the site", keysFile, n.cfg.DataDir, err)
 	}
 	return k, nil
@@ -44,7 +43,7 @@ func (n *Node) recallKeys() (k keyring, err error) {
 
 // useKeys writes the keys down and gossips with them.
 func (n *Node) useKeys(k keyring) error {
-	data, err := json.Marshal(k)
+	data, err := checked(k)
 	if err != nil {
 		return err
 	}
@@ -119,7 +118,7 @@ func (p keysPlugin) Apply(ctx context.Context, c *pipeline.Context) (pipeline.Re
 	}
 	now := p.n.gossipKeys()
 	if len(now.Keys) == 0 {
-		return pipeline.Refuse(fsm.Conflict, "keys: this site's gossip is not encrypted, so there is no key to rotate; `catalyst init` founds a site where it is"), nil
+		return pipeline.Refuse(fsm.Conflict, "keys: this site has no gossip key of its own to rotate: one that --gossip-key gives is changed there, and `catalyst init` founds a site that has one"), nil
 	}
 	old, fresh := now.Keys[0], trust.NewGossipKey()
 	// Everyone must be able to read with a key before anyone writes with it,

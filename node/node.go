@@ -197,6 +197,9 @@ func (n *Node) start(notify chan<- bool) error {
 func (n *Node) recallCredentials() (*memberlist.Keyring, error) {
 	c, err := n.ground.recallCredentials()
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && n.who().Secured:
+		return nil, fmt.Errorf("the certificate of this node is gone (%s): restore its directory from a copy, or take the node out at another one "+
+			"(catalyst member remove %s), empty the data directory and join it anew", n.ground.authorityFile(), n.cfg.ID)
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return nil, err

@@ -54,6 +54,9 @@ func (n *Node) startRaft(notify chan<- bool) error {
 	if err != nil {
 		return fmt.Errorf("read the Raft log: %w", err)
 	}
+	if n.who().Member && !seasoned {
+		return fmt.Errorf("the log in %s is gone: %s", n.cfg.DataDir, amnesia(n.cfg.ID))
+	}
 	n.members.setMember(seasoned)
 	n.raft, err = raft.NewRaft(n.raftConfig(notify), n.machine, g.logs, g.stable, g.snapshots, g.transport)
 	if err != nil {

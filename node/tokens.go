@@ -57,6 +57,9 @@ func (p tokensPlugin) create(ctx context.Context, c *pipeline.Context) (pipeline
 	if refusal := readData(c.Action, &d); refusal != nil {
 		return *refusal, nil
 	}
+	if first := p.n.machine.Table().NumTokens() == 0 && !p.n.secured() && p.n.cfg.AdminToken == ""; first && d.Role != fsm.RoleAdmin {
+		return pipeline.Refuse(fsm.Conflict, "role: this site takes every caller for an admin, and its first token ends that: make one of the role admin first"), nil
+	}
 	kind := trust.ClientToken
 	if d.Role == fsm.RoleJoin {
 		kind = trust.JoinToken

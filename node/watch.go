@@ -55,10 +55,8 @@ func (s *cliScope) watchRoutes(ctx context.Context, c *transport.Call) (any, err
 		return nil, failure(overloaded, "%d clients watch this node already: watch another node", maxWatchers)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	w := &watcher{source: n.machine, callback: callback.Dup()}
+	w := &watcher{source: n.machine, callback: callback.Dup(), allowed: func() error { return n.holds(s.credential) }}
 	n.wg.Go(func() {
-		ctx, stop := s.watching(ctx)
-		defer stop()
 		defer n.counts.watchers.Add(-1)
 		defer w.callback.Release()
 		n.log.Debug("watch ended", "why", w.run(ctx, table, options.FromIndex))
@@ -78,7 +76,8 @@ var (
 type watcher struct {
 	source   *fsm.Machine
 	callback *transport.Stub
-	at       uint64 // the version delivered
+	allowed  func() error // still; a token that is revoked is a change, too
+	at       uint64       // the version delivered
 
 	last   *transport.Promise // the latest event's, not yet waited for
 	unread int                // events sent since the consumer last answered
@@ -105,6 +104,9 @@ func (w *watcher) run(ctx context.Context, t *fsm.Table, from *uint64) error {
 			if t, err = w.source.Await(ctx, w.at); err != nil {
 				return err
 			}
+		}
+		if err := w.allowed(); err != nil {
+			return err
 		}
 		if err := w.deliver(ctx, t); err != nil {
 			return err
