@@ -43,7 +43,11 @@ type finished struct {
 func (s *site) load(t testing.TB, clients int, prefix string) *load {
 	t.Helper()
 	l := &load{s, s.driver.name("load")}
-	s.must(t, "load", args{"load": l.name, "urls": s.urls(), "clients": clients, "prefix": prefix}, nil)
+	how := args{"load": l.name, "urls": s.urls(), "clients": clients, "prefix": prefix}
+	if s.token != nil {
+		how["token"] = s.token
+	}
+	s.must(t, "load", how, nil)
 	return l
 }
 

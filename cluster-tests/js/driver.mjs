@@ -73,6 +73,13 @@ const commands = {
     held(watches, watch).subscription[Symbol.dispose]();
   },
 
+  /** Tells a node that waits to join a site. Answers the result, and the progress that was told until then. */
+  async join({ session, from, address, token }) {
+    const events = [];
+    const result = await held(sessions, session).from(from).join(address, { token }, (event) => void events.push(event));
+    return { result, events };
+  },
+
   /** All chains in one HTTP batch. Answers each chain's outcome and how many HTTP requests were made. */
   async batch({ url, chains }) {
     const before = requests;
@@ -117,8 +124,8 @@ const commands = {
   },
   collected: ({ collector }) => held(collectors, collector).report(),
 
-  load({ load, urls, clients, prefix }) {
-    loads.set(load, new Load({ urls, clients, prefix }));
+  load({ load, ...how }) {
+    loads.set(load, new Load(how));
   },
   aim: ({ load, urls }) => held(loads, load).aim(urls),
   progress: ({ load }) => held(loads, load).report(),

@@ -16,10 +16,12 @@ export class Load {
   attempts = 0;
   #stopped = false;
   #targets;
+  #token;
   #clients;
 
-  constructor({ urls, clients, prefix }) {
+  constructor({ urls, clients, prefix, token = [] }) {
     this.#targets = urls;
+    this.#token = token;
     this.#clients = Array.from({ length: clients }, (_, i) => this.#client(`${prefix}-${i}`));
   }
 
@@ -40,7 +42,7 @@ export class Load {
   }
 
   async #client(name) {
-    const node = new Line();
+    const node = new Line(this.#token);
     for (let i = 0; !this.#stopped; i++) {
       await this.#story(node, `${name}-${i}`, i);
       await pause(pace);
@@ -87,6 +89,12 @@ export class Load {
 /** One client's sessions, at most one a node, opened when needed and dropped when an attempt fails. */
 class Line {
   #open = new Map();
+  #token;
+
+  /** token is the arguments of connectionFromCli. */
+  constructor(token) {
+    this.#token = token;
+  }
 
   async ask(url, action) {
     const { scope } = this.#open.get(url) ?? this.#dial(url);
@@ -100,7 +108,7 @@ class Line {
 
   #dial(url) {
     const socket = new WebSocket(url);
-    const scope = newWebSocketRpcSession(socket).connectionFromCli();
+    const scope = newWebSocketRpcSession(socket).connectionFromCli(...this.#token);
     const line = { socket, scope };
     this.#open.set(url, line);
     return line;
