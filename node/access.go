@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/catalyst/orchestrator/fsm"
@@ -46,6 +45,20 @@ func (n *Node) authenticate(ctx context.Context, from caller, text string) (cred
 	return c, err
 }
 
+// learn makes sure that the table would hold a token if the site knew it: the
+// token may be newer than the table, and the table of a node that has just
+// started is empty. Who shows it then is not to blame.
+func (n *Node) learn(ctx context.Context, text string) error {
+	shown, err := trust.ParseToken(text)
+	if err != nil || shown.Kind != trust.ClientToken || n.raft.LastIndex() == 0 {
+		return nil
+	}
+	if _, known := n.machine.Table().Token(shown.ID); known || n.catchUpWith(ctx) {
+		return nil
+	}
+	return failure(unavailable, "this node does not reach the site's leader, and cannot tell whether the token %s is valid: ask another node, or again later", shown.ID)
+}
+
 // catchUpWith brings the table up to what the leader has now; false when that
 // is not to be had in good time.
 func (n *Node) catchUpWith(ctx context.Context) bool {
@@ -53,10 +66,9 @@ func (n *Node) catchUpWith(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	v, err := n.confirmOnce(ctx)
-	if err != nil || v <= n.machine.Table().Version() {
-		return err == nil && v > 0
+	if err == nil {
+		_, err = n.machine.Await(ctx, max(v, 1)-1)
 	}
-	_, err = n.machine.Await(ctx, v-1)
 	return err == nil
 }
 
@@ -171,6 +183,8 @@ func (s *cliScope) allow(role pipeline.Role, name string, m transport.Method) tr
 // there are none, by the admin token that all nodes share.
 func (n *Node) fromNode(from caller, token string) error {
 	switch {
+	case n.secured() && from.node != "" && n.wasRemoved(from.node):
+		return failure(unauthenticated, "%s is no member of site %s any more", from.node, n.site())
 	case n.secured() && from.node != "":
 		return nil
 	case n.secured():
@@ -183,4 +197,11 @@ func (n *Node) fromNode(from caller, token string) error {
 	return failure(unauthenticated, "the token is not this node's: give all nodes of a site the same --admin-token (CATALYST_ADMIN_TOKEN)")
 }
 
-func (c credential) String() string { return fmt.Sprintf("%s (%s)", c.who.Name, c.who.Role) }
+// wasRemoved says whether a node is none of the site's, as far as this one
+// knows: its certificate outlives its membership.
+func (n *Node) wasRemoved(id string) bool {
+	e := electorate{servers: n.configuration()}
+	_, member := e.find(id)
+	_, admitted := n.machine.Table().Instance(id)
+	return len(e.servers) > 0 && !member && !admitted
+}

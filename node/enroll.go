@@ -95,7 +95,7 @@ func (n *Node) admitNode(ctx context.Context, t *term, e enrolment) (*welcome, e
 	if !ok || known.Role != fsm.RoleJoin || !token.Matches(known.Hash) {
 		return nil, failure(unauthenticated, "the join token %s is not valid at site %s: it was revoked, or is another site's; `catalyst token create --role join` makes a new one", token.ID, n.site())
 	}
-	certificate, key := table.Authority()
+	certificate, _ := table.Authority()
 	if why := n.unwelcome(table, e, certificate); why != "" {
 		return nil, failure(forbidden, "%s", why)
 	}
@@ -110,8 +110,7 @@ func (n *Node) admitNode(ctx context.Context, t *term, e enrolment) (*welcome, e
 	if out.Code != "" {
 		return nil, failure(unauthenticated, "%s", out.Message)
 	}
-	authority := trust.Authority{Certificate: certificate, Key: key}
-	issued, err := authority.Issue(e.Request, trust.Subject{Site: n.site(), Role: trust.Node, Name: e.ID}, e.Hosts, time.Now(), n.cfg.CertificateLife)
+	issued, err := n.issue(e.ID, e.Request, e.Hosts)
 	if err != nil {
 		return nil, failure(forbidden, "the request for a certificate: %v", err)
 	}

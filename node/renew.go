@@ -75,7 +75,7 @@ type recertification struct {
 
 func (n *Node) certificateFor(ctx context.Context, r recertification) ([]byte, error) {
 	if n.leadership.current.Load() != nil {
-		return n.issue(n.cfg.ID, r)
+		return n.issue(n.cfg.ID, r.Request, r.Hosts)
 	}
 	leader, err := n.leaderScope(ctx)
 	if err != nil {
@@ -94,18 +94,19 @@ func (n *Node) renewAtLeader(from caller) transport.Method {
 		if _, member := (electorate{servers: n.configuration()}).find(from.node); !member {
 			return nil, failure(forbidden, "%s is no member of site %s", from.node, n.site())
 		}
-		issued, err := n.issue(from.node, r)
+		issued, err := n.issue(from.node, r.Request, r.Hosts)
 		return issued, edge(err)
 	})
 }
 
-func (n *Node) issue(id string, r recertification) ([]byte, error) {
+// issue certifies a node in the name of the site's authority.
+func (n *Node) issue(id string, request []byte, hosts []string) ([]byte, error) {
 	certificate, key := n.machine.Table().Authority()
 	if certificate == nil {
 		return nil, failure(forbidden, "this site has no certificate authority")
 	}
 	authority := trust.Authority{Certificate: certificate, Key: key}
-	return authority.Issue(r.Request, trust.Subject{Site: n.site(), Role: trust.Node, Name: id}, r.Hosts, time.Now(), n.cfg.CertificateLife)
+	return authority.Issue(request, trust.Subject{Site: n.site(), Role: trust.Node, Name: id}, hosts, time.Now(), n.cfg.CertificateLife)
 }
 
 // reloadOwn takes over the operator's certificate when it has changed.
