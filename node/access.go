@@ -45,20 +45,6 @@ func (n *Node) authenticate(ctx context.Context, from caller, text string) (cred
 	return c, err
 }
 
-// learn makes sure that the table would hold a token if the site knew it: the
-// token may be newer than the table, and the table of a node that has just
-// started is empty. Who shows it then is not to blame.
-func (n *Node) learn(ctx context.Context, text string) error {
-	shown, err := trust.ParseToken(text)
-	if err != nil || shown.Kind != trust.ClientToken || n.raft.LastIndex() == 0 {
-		return nil
-	}
-	if _, known := n.machine.Table().Token(shown.ID); known || n.catchUpWith(ctx) {
-		return nil
-	}
-	return failure(unavailable, "this node does not reach the site's leader, and cannot tell whether the token %s is valid: ask another node, or again later", shown.ID)
-}
-
 // catchUpWith brings the table up to what the leader has now; false when that
 // is not to be had in good time.
 func (n *Node) catchUpWith(ctx context.Context) bool {
@@ -80,8 +66,12 @@ func (n *Node) patience(from caller) error {
 	return nil
 }
 
-// failed notes that a caller showed no good credential.
+// failed notes that a caller showed no good credential. Who could not be
+// judged has not failed.
 func (n *Node) failed(from caller, what string, err error) {
+	if codeOf(err) == unavailable {
+		return
+	}
 	n.failures.note(from.address)
 	n.counts.unauthenticated.Add(1)
 	n.complain(what, from.address, err)
@@ -110,10 +100,24 @@ func (n *Node) recognise(ctx context.Context, from caller, text string) (credent
 // this node's table.
 func (n *Node) tokenShown(ctx context.Context, text string) (credential, error) {
 	c, err := n.tokenKnown(text)
-	if err != nil && n.catchUpWith(ctx) {
-		c, err = n.tokenKnown(text)
+	switch {
+	case err == nil || !n.isNews(text):
+		return c, err
+	case !n.catchUpWith(ctx):
+		return c, failure(unavailable, "this node does not reach the site's leader, and cannot tell whether the token is valid: ask another node, or again later")
 	}
-	return c, err
+	return n.tokenKnown(text)
+}
+
+// isNews says whether a text is a token that the table does not know. That of
+// a node which has just started may know none.
+func (n *Node) isNews(text string) bool {
+	shown, err := trust.ParseToken(text)
+	if err != nil || shown.Kind != trust.ClientToken {
+		return false
+	}
+	_, known := n.machine.Table().Token(shown.ID)
+	return !known
 }
 
 func (n *Node) tokenKnown(text string) (credential, error) {

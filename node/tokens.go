@@ -82,7 +82,8 @@ func (p tokensPlugin) create(ctx context.Context, c *pipeline.Context) (pipeline
 	var pin trust.Pin
 	if p.n.secured() {
 		pin = p.n.keeper.Pin()
-	} else if kind == trust.JoinToken {
+	}
+	if authority, _ := p.n.machine.Table().Authority(); kind == trust.JoinToken && authority == nil {
 		return pipeline.Refuse(fsm.Conflict, "role: this site has no certificate authority, so there is nothing that a join token could give: nodes join it by --join"), nil
 	}
 	token := trust.NewToken(kind, pin, expires, d.Uses)
