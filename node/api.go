@@ -68,7 +68,17 @@ func (n *Node) connectionFromNode(from caller, c *transport.Call) (any, error) {
 func (n *Node) cliScope(shown credential) *transport.Target {
 	s := &cliScope{n: n, credential: shown}
 	methods := map[string]transport.Method{}
-	for role, of := range map[pipeline.Role]map[string]transport.Method{
+	for role, of := range s.methods() {
+		for name, m := range of {
+			methods[name] = s.allow(role, name, m)
+		}
+	}
+	return transport.NewTarget(methods)
+}
+
+// methods are all there are, by the least role that may call them.
+func (s *cliScope) methods() map[pipeline.Role]map[string]transport.Method {
+	return map[pipeline.Role]map[string]transport.Method{
 		// What an action needs, its pipeline says.
 		pipeline.Viewer: {
 			"applyAction":            s.applyAction,
@@ -95,12 +105,7 @@ func (n *Node) cliScope(shown credential) *transport.Target {
 			"snapshot":   s.snapshot,
 			"restore":    s.restore,
 		},
-	} {
-		for name, m := range of {
-			methods[name] = s.allow(role, name, m)
-		}
 	}
-	return transport.NewTarget(methods)
 }
 
 type cliScope struct {

@@ -75,8 +75,8 @@ func shrink(m map[string]time.Time, now time.Time) {
 		return
 	}
 	ends := slices.SortedFunc(maps.Values(m), time.Time.Compare)
-	oldest := ends[len(ends)/2]
-	maps.DeleteFunc(m, func(_ string, until time.Time) bool { return until.Before(oldest) })
+	middle := ends[len(ends)/2]
+	maps.DeleteFunc(m, func(_ string, until time.Time) bool { return !until.After(middle) }) // all of one moment, too
 }
 
 // complain logs what another end did wrong, once a minute for each of them.

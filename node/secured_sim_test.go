@@ -226,4 +226,3 @@ func TestASiteIsFoundedSecuredAndJoined(t *testing.T) {
 		w.checkEqual()
 	})
 }
-

@@ -118,6 +118,7 @@ func (w *world) start(id string, alter func(*Config)) *Node {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.mu.Lock()
 	w.started = append(w.started, n)
+	h.serving = nil
 	h.node, h.stop, h.done, h.conns = n, cancel, make(chan error, 1), map[transport.Conn]string{}
 	w.mu.Unlock()
 	go func() { h.done <- n.Run(ctx) }()
@@ -126,7 +127,17 @@ func (w *world) start(id string, alter func(*Config)) *Node {
 	case err := <-h.done:
 		w.t.Fatalf("start %s: %v", id, err)
 	}
+	for w.unserved(id) {
+		time.Sleep(time.Millisecond)
+	}
 	return n
+}
+
+// unserved says whether a node that has started does not serve yet.
+func (w *world) unserved(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.hosts[id].serving == nil
 }
 
 // halt stops a node gracefully.
