@@ -174,6 +174,8 @@ func (s status) next() string {
 		return "catalyst doctor says what to do; other nodes of the site take changes meanwhile"
 	case s.Leader == "":
 		return "start the missing nodes, the site recovers by itself; catalyst members shows which"
+	case s.Voters < 3:
+		return "three nodes survive the loss of one: catalyst join takes more in"
 	case s.Tolerates == 0:
 		return "bring back nodes that are down (catalyst members), or add some with catalyst join"
 	case s.Gateway != nil && s.Gateway.State == "pending":
