@@ -114,6 +114,10 @@ func (p *progress) joining(e joinEvent) {
 			p.moved("catching up", e.Entries, e.TotalEntries, entries)
 		}
 	case "voter":
+		if e.Bytes > 0 { // a fast node has shown nothing else of it
+			p.say("the node votes, with %s taken in", size(e.Bytes))
+			return
+		}
 		p.say("the node votes")
 	default:
 		p.say("%s", oneLine(e.Phase)) // of a newer node
