@@ -60,10 +60,15 @@ func (s *site) initiate(t testing.TB, n *node, flags ...string) {
 	if got.status != 0 {
 		t.Fatalf("catalyst init at %s: %+v", n.id, got)
 	}
-	s.given = decode[struct{ Data initiated }](t, []byte(got.stdout)).Data
-	s.token = []any{s.given.AdminToken}
+	s.know(t, n, decode[struct{ Data initiated }](t, []byte(got.stdout)).Data)
+}
+
+// know takes over what an operator has read from the screen.
+func (s *site) know(t testing.TB, n *node, given initiated) {
+	t.Helper()
+	s.given, s.token = given, []any{given.AdminToken}
 	// A copy: tests wipe the data directories of nodes.
-	pem, err := os.ReadFile(s.given.CAFile)
+	pem, err := os.ReadFile(given.CAFile)
 	if err != nil {
 		t.Fatal(err)
 	}
