@@ -133,7 +133,7 @@ func refusalHint(cmd *cobra.Command, code string) string {
 	case code == "not_found":
 		return looking(cmd) + " shows what there is"
 	case code == "forbidden":
-		return "use the token of an operator or admin with --token (CATALYST_TOKEN)"
+		return "use another token with --token (CATALYST_TOKEN), of a role that may do this"
 	}
 	return ""
 }

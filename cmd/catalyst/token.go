@@ -18,7 +18,7 @@ func rights(role, site string) string {
 	case "viewer":
 		return "look at everything and change nothing"
 	case "operator":
-		return "register services and configure peer sites"
+		return "register, change and remove services"
 	case "admin":
 		return "do everything, tokens and members included"
 	case "peer":
@@ -65,7 +65,7 @@ func tokenCreate(c *client) *cobra.Command {
 only a digest. What it may is its role:
 
   viewer    look at everything and change nothing
-  operator  register services and configure peer sites
+  operator  register, change and remove services
   admin     do everything, tokens and members included
   peer      exchange routes as the site named by --site, which gives it to
             catalyst peer add --secret
