@@ -1,6 +1,7 @@
 package clustertests
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ type node struct {
 	flags []string // given at every start
 	env   []string
 	under []string // the command that runs it, if not the test itself does
+	build string   // another catalyst than the one just built
 	log   *os.File
 	at    addresses    // of the last start
 	trust *http.Client // asks it once it speaks TLS; nil while it speaks none
@@ -70,7 +72,7 @@ func (n *node) begin(t testing.TB, at addresses, flags ...string) {
 		t.Fatal(err)
 	}
 	args := []string{"--id", n.id, "--data-dir", n.dir, "--rpc-addr", at.RPC, "--raft-addr", at.Raft, "--gossip-addr", at.Gossip}
-	args = slices.Concat(n.under, []string{programs.catalyst, "node"}, args, n.flags, flags)
+	args = slices.Concat(n.under, []string{cmp.Or(n.build, programs.catalyst), "node"}, args, n.flags, flags)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = n.dir
 	cmd.Env = cleanEnvironment(n.env...)
@@ -101,6 +103,21 @@ func (n *node) web() *http.Client {
 func (n *node) ready() error { return n.answers("/ready", http.StatusOK) }
 
 func (n *node) healthy() error { return n.answers("/health", http.StatusOK) }
+
+// page is what GET path answers.
+func (n *node) page(t testing.TB, path string) string {
+	t.Helper()
+	response, err := n.web().Get(n.url("http", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
 
 // answers is nil when GET path is answered with one of the wanted states.
 func (n *node) answers(path string, want ...int) error {
