@@ -38,6 +38,7 @@ type finished struct {
 	Refused  []any
 	Rejected map[string]int
 	Attempts int
+	Slowest  int // ms from the first attempt of an action to its answer
 }
 
 func (s *site) load(t testing.TB, clients int, prefix string) *load {

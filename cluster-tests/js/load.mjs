@@ -14,6 +14,7 @@ export class Load {
   refused = [];
   rejected = {};
   attempts = 0;
+  slowest = 0; // ms from an action's first attempt to its answer
   #stopped = false;
   #targets;
   #token;
@@ -31,7 +32,7 @@ export class Load {
   }
 
   report() {
-    return { acked: this.acked.length, refused: this.refused, rejected: this.rejected, attempts: this.attempts };
+    return { acked: this.acked.length, refused: this.refused, rejected: this.rejected, attempts: this.attempts, slowest: this.slowest };
   }
 
   /** Ends after every client's action in hand is answered, and gives all that was acknowledged. */
@@ -66,10 +67,12 @@ export class Load {
   }
 
   async #insist(node, action) {
+    const began = Date.now();
     for (;;) {
       this.attempts += 1;
       try {
         const result = await node.ask(this.#anyTarget(), action);
+        this.slowest = Math.max(this.slowest, Date.now() - began);
         if (result.success) return result;
         this.refused.push({ action, result });
         return null;
