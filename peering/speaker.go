@@ -142,7 +142,10 @@ type Admission struct {
 }
 
 func (s *Speaker) admitLocked(x *Session, hello *Info, shown Admission) error {
-	if hello == nil {
+	switch {
+	case hello == nil && shown.Site != "": // a collector may say anything of anyone
+		return &Refused{Kind: NotAllowed, Message: fmt.Sprintf("the token of site %s is for that site's sessions, which name it in open: a collector shows this site's --peering-secret", shown.Site)}
+	case hello == nil:
 		return s.admitCollectorLocked(x)
 	}
 	if err := x.greet(*hello); err != nil {
