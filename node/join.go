@@ -2,9 +2,11 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -132,9 +134,9 @@ func (j *joining) enroll(ctx context.Context, address, text string) (gossip []st
 	switch {
 	case err == nil:
 	case errors.As(err, &said) && codeOf(err) != internal:
-		return refuse(fsm.Forbidden, "token: %s", said.Message)
+		return refuse(fsm.Forbidden, "%s does not take this node in: %s", address, said.Message)
 	default:
-		return refuse(fsm.Conflict, "address: %s does not take this node in: %v", address, err)
+		return refuse(fsm.Conflict, "%s does not take this node in: %s", address, enrolTrouble(err))
 	}
 	j.tell(JoinProgress{Phase: "verified", Fingerprint: token.Pin.String(), ElapsedMS: j.elapsed()})
 	c := &trust.Credentials{Key: key, Certificate: w.Certificate, Authority: w.Authority}
@@ -144,6 +146,22 @@ func (j *joining) enroll(ctx context.Context, address, text string) (gossip []st
 	n.log.Info("enrolled", "site", n.site(), "node", n.cfg.ID, "authority", token.Pin.String())
 	j.report("certified")
 	return w.Gossip, nil
+}
+
+// enrolTrouble says without its wrapping why no session came about.
+func enrolTrouble(err error) string {
+	const way = "; give the RPC address of a node of the site, as the join line has it"
+	var (
+		record  tls.RecordHeaderError
+		request *url.Error
+	)
+	switch {
+	case errors.As(err, &record):
+		return "it speaks no TLS" + way
+	case errors.As(err, &request):
+		return request.Err.Error() // of who is there, which says more
+	}
+	return err.Error() + way
 }
 
 func (j *joining) becomeMember(ctx context.Context) error {

@@ -132,7 +132,7 @@ func refusalHint(cmd *cobra.Command, code string) string {
 		return "add it with " + group + " add; " + looking(cmd) + " shows what there is"
 	case code == "not_found":
 		return looking(cmd) + " shows what there is"
-	case code == "forbidden":
+	case code == "forbidden" && cmd.Name() != "join":
 		return "use another token with --token (CATALYST_TOKEN), of a role that may do this"
 	}
 	return ""

@@ -50,6 +50,9 @@ func (c *client) secure(cmd *cobra.Command) error {
 			"--token (CATALYST_TOKEN) holds a join token: it lets nodes join the site and opens nothing else")
 	case waits && cmd.Name() == "init":
 		c.shown = ""
+	case waits && !token.Pin.IsZero():
+		return unusable("give the join token (catjoin_…) that catalyst init or catalyst token create --role join printed",
+			"--token (CATALYST_TOKEN) holds a client's token: it opens a site, and takes no node into it")
 	case !token.Pin.IsZero():
 		c.scheme, c.pinned, c.tls = "wss", true, trust.Pinned(token.Pin)
 	}
@@ -99,7 +102,12 @@ func (s security) web() *http.Client {
 // and the way out. Both are empty for other troubles.
 func (s security) distrust(address string, err error) (said, way string) {
 	if strings.HasPrefix(address, "ws://") {
-		return plainTrouble(err)
+		said, way = plainTrouble(err)
+		if said != "" && s.joins != nil {
+			return "it speaks TLS, as a node does that is in a secured site already",
+				"catalyst status, with a token of its site, shows which; to join another, stop it and start it with an empty --data-dir"
+		}
+		return said, way
 	}
 	var (
 		unknown x509.UnknownAuthorityError
