@@ -48,9 +48,9 @@ var masks = []struct {
 	{regexp.MustCompile(`/[^\s"',;:()]*/\d{3}/`), "DIR/"}, // of testing's temporary directories
 	{regexp.MustCompile(`\b(127\.0\.0\.1|198\.1[89]\.\d+\.\d+):\d+`), "ADDRESS"},
 	{regexp.MustCompile(`\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z)?`), "TIME"},
-	{regexp.MustCompile(`v?\d+\.\d+\.\d+-[0-9A-Za-z.+-]*[0-9a-f]{12}[0-9A-Za-z.+-]*`), "VERSION"}, // of a build that has no tag
+	{regexp.MustCompile(`\(devel\)|v?\d+\.\d+\.\d+-[0-9A-Za-z.+-]*[0-9a-f]{12}[0-9A-Za-z.+-]*`), "VERSION"}, // of a build that has no tag
 	{regexp.MustCompile(`(\b\d+(\.\d+)?(ns|µs|ms|s|m|h))+\b`), "DURATION"},
-	{regexp.MustCompile(`\b(index|entry|entries|record|records|term|transaction|page|at)( +)\d+(\.\.\d+)?\b`), "${1}${2}N"},
+	{regexp.MustCompile(`\b(index|entry|entries|record|records|term|transaction)( +)\d+(\.\.\d+)?\b`), "${1}${2}N"},
 	{regexp.MustCompile(`\b\d+(\.\d+)? (bytes|kB|KiB|MB|MiB)\b`), "SIZE"},
 	{regexp.MustCompile(`(\S) {2,}`), "$1  "}, // columns are as wide as their longest cell
 }
