@@ -3,10 +3,15 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/catalyst/orchestrator/transport"
 )
@@ -225,4 +230,350 @@ func TestASiteIsFoundedSecuredAndJoined(t *testing.T) {
 		s.must("dataChannel", "create", service("y", "http://y:80/"))
 		w.checkEqual()
 	})
+}
+
+// A member whose disk was emptied has forgotten what it voted for. It must
+// not come back under its id by itself, and the way out works.
+func TestAMemberWithoutItsDataIsRefusedUntilItIsTakenOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 21, "n1", "n2", "n3")
+		defer w.shutdown()
+		s := secure(w, nil, "n1", "n2", "n3")
+		lost := w.follower().cfg.ID
+		w.crash(lost)
+		w.hosts[lost].wipe()
+		w.start(lost, nil)
+		at := w.leader().cfg.ID
+		r, err := s.joinAt(lost, at)
+		if err != nil || r.Code != "forbidden" {
+			t.Fatalf("it joins with a good token: %+v, %v; want forbidden", r, err)
+		}
+		wantWords(t, r.Error, "has a member "+lost+" already", "catalyst member remove "+lost)
+		if n := w.hosts[lost].node; n.raft.LastIndex() != 0 || n.secured() {
+			t.Errorf("it has taken in %d entries, secured: %v; want nothing of the site", n.raft.LastIndex(), n.secured())
+		}
+		s.must("dataChannel", "create", service("meanwhile", "http://m:80/"))
+		s.must("member", "remove", map[string]any{"id": lost})
+		s.mustJoin(lost, at)
+		w.eventually("three vote again", func() bool { return len(w.voters()) == 3 })
+		if got, _ := w.leader().machine.Table().Instance(lost); got != w.hosts[lost].node.who().Instance {
+			t.Errorf("the site knows %s as %q, and it is %q", lost, got, w.hosts[lost].node.who().Instance)
+		}
+		w.checkEqual()
+	})
+}
+
+// The same at a site without certificates, where nodes join by gossip: the
+// wiped one is sent away, and Raft never speaks with it.
+func TestAWipedNodeOfAPlainSiteIsSentAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 22, "n1", "n2", "n3")
+		w.site(nil)
+		defer w.shutdown()
+		lost := w.follower().cfg.ID
+		at := w.leader()
+		w.eventually("the site knows its members by their incarnations", func() bool {
+			_, known := at.machine.Table().Instance(lost)
+			return known
+		})
+		w.crash(lost)
+		w.hosts[lost].wipe()
+		join := func(c *Config) { c.Join = []string{w.hosts[at.cfg.ID].gossipAddr()} }
+		n := w.start(lost, join)
+		err := w.ended(lost)
+		if err == nil {
+			t.Fatal("it ended without a word")
+		}
+		wantWords(t, err.Error(), "the site refuses this node", lost+" has lost the data", "catalyst member remove "+lost)
+		if n.raft.LastIndex() != 0 {
+			t.Errorf("it took in %d entries before it was sent away", n.raft.LastIndex())
+		}
+		if refused := w.hosts[at.cfg.ID].refused; refused == nil || !strings.Contains(refused.Error(), "has lost the data") {
+			t.Errorf("the leader's Raft was greeted with %v, want a refusal", refused)
+		}
+		if got := w.voters(); len(got) != 3 {
+			t.Errorf("voters: %v, want the three that there were", got)
+		}
+		if _, err := w.register(w.rand, "meanwhile"); err != nil {
+			t.Errorf("the site goes on: %v", err)
+		}
+		r, err := ask[answer](w, at.cfg.ID, "", "applyAction", map[string]any{"resource": "member", "action": "remove", "data": map[string]any{"id": lost}})
+		if err != nil || !r.Success {
+			t.Fatalf("remove: %+v, %v", r, err)
+		}
+		w.hosts[lost].wipe()
+		w.start(lost, join)
+		w.eventually("it votes again", func() bool { return len(w.voters()) == 3 })
+		w.checkEqual()
+	})
+}
+
+// Two sites of one name that meet leave each other alone: nothing merges, and
+// neither ends the other's nodes, whoever found whom.
+func TestTwoSitesOfOneNameLeaveEachOtherAlone(t *testing.T) {
+	t.Skip("until a foreign leader's dismissal is not obeyed")
+	for name, foreign := range map[string]struct {
+		begin func(*world) // x1, which ends up as a site of its own
+	}{
+		"it is started to join": {func(w *world) {
+			w.start("x1", func(c *Config) { c.Bootstrap = true })
+			w.eventually("x1 is a site of its own", func() bool { return w.hosts["x1"].node.who().SiteID != "" })
+			w.halt("x1")
+			w.start("x1", func(c *Config) { c.Join = []string{w.hosts["n1"].gossipAddr()} })
+		}},
+		"it is told to join": {func(w *world) {
+			x := w.start("x1", func(c *Config) { c.Bootstrap = true })
+			w.eventually("x1 is a site of its own", func() bool { return x.who().SiteID != "" })
+			_ = x.members.join([]string{w.hosts["n1"].gossipAddr()})
+		}},
+		"it gossiped before it was founded": {func(w *world) {
+			x := w.start("x1", func(c *Config) { c.Bootstrap = true })
+			_ = x.members.join([]string{w.hosts["n1"].gossipAddr()})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 23, "n1", "n2", "n3", "x1")
+				w.found([]string{"n1", "n2", "n3"}, nil)
+				defer w.shutdown()
+				ours := w.leader().machine.Table().ID()
+				foreign.begin(w)
+				time.Sleep(30 * time.Second)
+				w.goOn("n1", "n2", "n3", "x1")
+				w.eventually("the site has a leader", func() bool { return w.leaderOfSite(ours) != nil })
+				if got := len(w.leaderOfSite(ours).configuration()); got != 3 {
+					t.Errorf("the site has %d members, want its three", got)
+				}
+				x := w.hosts["x1"].node
+				if x.machine.Table().ID() == ours {
+					t.Error("the foreign node has taken over this site's state")
+				}
+				for _, server := range x.configuration() {
+					if server.ID != "x1" {
+						t.Errorf("the foreign site has taken in %s", server.ID)
+					}
+				}
+				if _, err := w.registerAt("n1", "x"); err != nil {
+					t.Errorf("the site goes on: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// goOn checks that nodes have not ended.
+func (w *world) goOn(ids ...string) {
+	w.t.Helper()
+	for _, id := range ids {
+		select {
+		case err := <-w.hosts[id].done:
+			w.hosts[id].done <- nil
+			w.t.Fatalf("%s was ended: %v", id, err)
+		default:
+		}
+	}
+}
+
+// leaderOfSite is the leader among the nodes that hold a site's state.
+func (w *world) leaderOfSite(id string) *Node {
+	var of []*Node
+	for _, n := range w.running() {
+		if n.machine.Table().ID() == id {
+			of = append(of, n)
+		}
+	}
+	return leading(of)
+}
+
+// A node that was away while the keys were rotated, and comes back on another
+// address, can neither read the gossip nor be found: it asks for the keys.
+func TestANodeThatMissedARotationIsBackOnAnotherAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 24, "n1", "n2", "n3")
+		defer w.shutdown()
+		s := secure(w, nil, "n1", "n2", "n3")
+		away := w.follower().cfg.ID
+		old := w.leader().gossipKeys()
+		w.eventually(away+" remembers the others", func() bool { return len(w.hosts[away].node.who().RPC) == 2 })
+		w.crash(away)
+		w.eventually("gossip has noticed", func() bool { return !w.leader().isAlive(raft.ServerID(away)) })
+		for range 2 {
+			r := s.must("keys", "rotate", map[string]any{})
+			if r.Data["id"] == nil || r.Data["removed"] == nil {
+				t.Fatalf("rotate: %+v", r)
+			}
+		}
+		now := w.leader().gossipKeys()
+		if len(now.Keys) != 1 || string(now.Keys[0]) == string(old.Keys[0]) || now.Version <= old.Version {
+			t.Fatalf("the keys did not change: version %d, %d keys", now.Version, len(now.Keys))
+		}
+		w.hosts[away].move()
+		n := w.start(away, nil)
+		w.eventually("it is in gossip again, at its new address", func() bool {
+			seen := w.leader().members.all()[away]
+			return seen.state == "alive" && seen.Raft == w.hosts[away].raftAddr()
+		})
+		w.eventually("Raft's configuration has the new address", func() bool {
+			server, _ := electorate{servers: w.leader().configuration()}.find(away)
+			return string(server.Address) == w.hosts[away].raftAddr()
+		})
+		w.eventually("it uses the keys", func() bool { return n.members.keysVersion() == now.Version })
+		if got := n.members.keys.GetKeys(); len(got) != 1 || string(got[0]) != string(now.Keys[0]) {
+			t.Errorf("it knows %d keys, want the new one alone", len(got))
+		}
+		s.must("dataChannel", "create", service("x", "http://x:80/"))
+		w.checkEqual()
+	})
+}
+
+// A rotation waits for every node that is alive, and each key is read by all
+// before any writes with it: nobody drops out of gossip.
+func TestARotationUnderTrafficLosesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 25, "n1", "n2", "n3")
+		defer w.shutdown()
+		s := secure(w, nil, "n1", "n2", "n3")
+		term := w.leader().raft.CurrentTerm()
+		stop := s.traffic(25)
+		for range 5 {
+			s.must("keys", "rotate", map[string]any{})
+			for _, n := range w.running() {
+				for id, seen := range n.members.all() {
+					if seen.state != "alive" {
+						t.Errorf("%s sees %s as %s after a rotation", n.cfg.ID, id, seen.state)
+					}
+				}
+			}
+			time.Sleep(7 * time.Second) // several rounds of push and pull
+		}
+		s.kept(stop())
+		if now := w.leader().raft.CurrentTerm(); now != term {
+			t.Errorf("the term went from %d to %d", term, now)
+		}
+		for _, n := range w.running() {
+			for id, seen := range n.members.all() {
+				if seen.state != "alive" {
+					t.Errorf("%s sees %s as %s at the end", n.cfg.ID, id, seen.state)
+				}
+			}
+		}
+	})
+}
+
+// A whole site comes back on other addresses: Raft's configuration alone could
+// not reach a single voter.
+func TestAWholeSiteComesBackOnOtherAddressesButOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 26, "n1", "n2", "n3")
+		defer w.shutdown()
+		s := secure(w, nil, "n1", "n2", "n3")
+		s.must("dataChannel", "create", service("x", "http://x:80/"))
+		w.eventually("all remember the others", func() bool {
+			for _, n := range w.running() {
+				if len(n.who().Gossip) != 2 {
+					return false
+				}
+			}
+			return true
+		})
+		for _, id := range sortedKeys(w.hosts) {
+			w.halt(id)
+		}
+		w.hosts["n1"].move()
+		w.hosts["n2"].move()
+		for _, id := range sortedKeys(w.hosts) {
+			w.start(id, nil)
+		}
+		w.eventually("Raft's configuration has all new addresses", func() bool {
+			n := w.leaderNow()
+			if n == nil {
+				return false
+			}
+			for _, server := range n.configuration() {
+				if string(server.Address) != w.hosts[string(server.ID)].raftAddr() {
+					return false
+				}
+			}
+			return true
+		})
+		if w.checkEqual().Local("x:http") == nil {
+			t.Error("what was registered is lost")
+		}
+	})
+}
+
+// traffic has clients register services at any node until it is stopped, and
+// returns what was acknowledged: by name, the index.
+func (s *securedSite) traffic(seed uint64) (stop func() map[string]uint64) {
+	var (
+		clients      sync.WaitGroup
+		mu           sync.Mutex
+		acknowledged = map[string]uint64{}
+		done         = make(chan struct{})
+	)
+	for c := range 3 {
+		r := rand.New(rand.NewPCG(seed, uint64(c)))
+		clients.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return
+				case <-time.After(time.Duration(r.IntN(400)) * time.Millisecond):
+				}
+				name := fmt.Sprintf("s%d-%d-%d", seed, c, i)
+				if index := s.register(r, name, done); index > 0 {
+					mu.Lock()
+					acknowledged[name] = index
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	return func() map[string]uint64 {
+		close(done)
+		clients.Wait()
+		return acknowledged
+	}
+}
+
+// register goes on at other nodes with the same requestId until it is
+// answered; 0 is that the traffic ended first.
+func (s *securedSite) register(r *rand.Rand, name string, done <-chan struct{}) uint64 {
+	for {
+		nodes := s.running()
+		if len(nodes) > 0 {
+			id := nodes[r.IntN(len(nodes))].cfg.ID
+			a, err := ask[answer](s.world, id, s.admin, "applyAction", create(name, "request-"+name))
+			switch {
+			case err == nil && a.Success:
+				return a.Index
+			case err == nil:
+				s.t.Errorf("%s at %s: %+v", name, id, a)
+				return 0
+			}
+		}
+		select {
+		case <-done:
+			return 0
+		case <-time.After(time.Duration(20+r.IntN(80)) * time.Millisecond):
+		}
+	}
+}
+
+// kept checks that every node holds all that was acknowledged, applied once.
+func (s *securedSite) kept(acknowledged map[string]uint64) {
+	s.t.Helper()
+	table := s.checkEqual()
+	for name, index := range acknowledged {
+		switch r := table.Local(name + ":http"); {
+		case r == nil:
+			s.t.Errorf("%s was acknowledged at index %d and is lost", name, index)
+		case r.CreatedIndex != index:
+			s.t.Errorf("%s was acknowledged at index %d and created at %d: applied twice?", name, index, r.CreatedIndex)
+		}
+	}
+	if len(acknowledged) == 0 {
+		s.t.Error("nothing was acknowledged: there was no traffic")
+	}
+	s.t.Logf("%d acknowledged", len(acknowledged))
 }
