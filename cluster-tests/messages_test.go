@@ -50,7 +50,10 @@ var masks = []struct {
 	{regexp.MustCompile(`\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z)?`), "TIME"},
 	{regexp.MustCompile(`\(devel\)|v?\d+\.\d+\.\d+-[0-9A-Za-z.+-]*[0-9a-f]{12}[0-9A-Za-z.+-]*`), "VERSION"}, // of a build that has no tag
 	{regexp.MustCompile(`(\b\d+(\.\d+)?(ns|µs|ms|s|m|h))+\b`), "DURATION"},
-	{regexp.MustCompile(`\b(index|entry|entries|record|records|term|transaction)( +)\d+(\.\.\d+)?\b`), "${1}${2}N"},
+	{regexp.MustCompile(`\b(index|entry|entries|record|records|term|transaction|entry than)( +)\d+(\.\.\d+)?\b`), "${1}${2}N"},
+	{regexp.MustCompile(`\b(bytes?) \d+`), "$1 N"},
+	{regexp.MustCompile(`\bchecksum is [0-9a-f]{8}, not [0-9a-f]{8}\b`), "checksum is SUM, not SUM"},
+	{regexp.MustCompile(`\b\d+ pages\b`), "N pages"},
 	{regexp.MustCompile(`\b\d+(\.\d+)? (bytes|kB|KiB|MB|MiB)\b`), "SIZE"},
 	{regexp.MustCompile(`(\S) {2,}`), "$1  "}, // columns are as wide as their longest cell
 }

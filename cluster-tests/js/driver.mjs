@@ -1,6 +1,8 @@
 // The real npm client for tests in another language: one JSON command a line on stdin, one JSON answer a line on stdout,
 // {"id", "value"} or {"id", "error"}, in the order the answers come. It ends with its stdin.
+import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
 import { newHttpBatchRpcSession } from 'capnweb';
 import { describe, follow } from './chains.mjs';
 import { Collector } from './collector.mjs';
@@ -54,6 +56,12 @@ const commands = {
       const end = follow(start, steps);
       if (pull) end.then(() => {}, () => {});
     }
+  },
+
+  /** Sends a file as a ReadableStream to restore. */
+  restore({ session, from, file }) {
+    const bytes = Readable.toWeb(createReadStream(file));
+    return held(sessions, session).from(from).restore(bytes);
   },
 
   async watch({ session, from, watch, options }) {
