@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -115,8 +116,11 @@ func (s security) distrust(address string, err error) (said, way string) {
 		invalid x509.CertificateInvalidError
 		record  tls.RecordHeaderError
 		request *url.Error
+		remote  *net.OpError
 	)
 	switch {
+	case errors.As(err, &remote) && remote.Op == "remote error": // crypto/tls's word for an alert
+		return "it refuses this client's TLS: " + oneLine(remote.Err.Error()), "give the node's RPC address: at the Raft address, for one, nodes are among themselves"
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return "it speaks no TLS", useWS
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
