@@ -313,25 +313,12 @@ func TestMoreThanFiveNodes(t *testing.T) {
 // init and no join tokens.
 func TestOwnCertificates(t *testing.T) {
 	authority := newAuthority(t, "ours")
-	s := &site{owner: t, token: []any{"admin-of-ours" + unprintable}}
-	var met string
-	for _, id := range []string{"a", "b", "c"} {
-		n := newNode(t, id, append(authority.flags(t, "ours", id), "--site", "ours", "--bootstrap-expect", "3", "--gateway-endpoint=")...)
-		n.env = []string{fmt.Sprint("CATALYST_ADMIN_TOKEN=", s.token[0]), "CATALYST_GOSSIP_KEY=" + gossipKey}
-		n.trust = trusting(t, authority.file)
-		s.nodes = append(s.nodes, n)
-		if met == "" {
-			n.start(t, anyPort)
-			met = n.at.Gossip
-		} else {
-			n.start(t, anyPort, "--join", met)
-		}
+	s := startOwn(t, authority)
+	for _, n := range s.nodes {
 		if err := answers("GET", "http://"+n.at.RPC+"/health", 400); err != nil {
-			t.Errorf("plain HTTP, before there is a site: %v", err)
+			t.Errorf("plain HTTP: %v", err)
 		}
 	}
-	s.driver = startDriver(t, "NODE_EXTRA_CA_CERTS="+authority.file)
-	s.complete(t, 3)
 	everyoneShows(t, s, "ours")
 	got := run(t, []string{fmt.Sprint("CATALYST_TOKEN=", s.token[0])}, programs.catalyst, "members", "-o", "json", "--address", s.nodes[1].at.RPC, "--ca-file", authority.file)
 	if got.status != 0 || !json.Valid([]byte(got.stdout)) {
