@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -116,11 +115,9 @@ func (s security) distrust(address string, err error) (said, way string) {
 		invalid x509.CertificateInvalidError
 		record  tls.RecordHeaderError
 		request *url.Error
-		remote  *net.OpError
 	)
+	_, alert, alerted := strings.Cut(err.Error(), ": tls: ") // of the other end, if nothing here says it better
 	switch {
-	case errors.As(err, &remote) && remote.Op == "remote error": // crypto/tls's word for an alert
-		return "it refuses this client's TLS: " + oneLine(remote.Err.Error()), "give the node's RPC address: at the Raft address, for one, nodes are among themselves"
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return "it speaks no TLS", useWS
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
@@ -138,6 +135,8 @@ func (s security) distrust(address string, err error) (said, way string) {
 		return oneLine(invalid.Error()), "compare the clocks of both machines; if they agree, that node does not renew its certificate: see catalyst doctor there"
 	case errors.As(err, &request) && strings.Contains(request.Err.Error(), "tls: "):
 		return oneLine(request.Err.Error()), ""
+	case alerted:
+		return "it refuses TLS with this client: " + oneLine(alert), "give the node's RPC address: at the Raft address, for one, nodes are among themselves"
 	}
 	return "", ""
 }
