@@ -169,6 +169,8 @@ func (r result) quorum() string {
 	switch {
 	case r.Data.Voters == nil || r.Data.Tolerates == nil:
 		return ""
+	case *r.Data.Voters == 0 && r.Data.DryRun:
+		return "; no voter would be left, the site would end"
 	case *r.Data.Voters == 0:
 		return "; no voter is left, the site has ended"
 	}
