@@ -213,6 +213,9 @@ func TestDamageIsTold(t *testing.T) {
 			{"is cut in half", halve},
 			{"begins with zeros", zero},
 		} {
+			if kind == "raft.db" && damage.what == "begins with zeros" {
+				continue // of its two first pages the second may be the newer one, and then nothing is lost
+			}
 			t.Run(kind+" "+damage.what, func(t *testing.T) {
 				refusal, dir := w.wake(t, func(dir string) string {
 					if err := damage.do(filepath.Join(dir, name)); err != nil {

@@ -40,6 +40,7 @@ var masks = []struct {
 	what *regexp.Regexp
 	with string
 }{
+	{regexp.MustCompile(`(?m)^(ok|warn) +(latency|disk writes) .*\n(?: {5}.*\n)?`), ""}, // of a doctor: they tell how busy the machine is
 	{regexp.MustCompile(`catjoin_[A-Za-z0-9_-]+`), "JOIN_TOKEN"},
 	{regexp.MustCompile(`cat_[A-Za-z0-9_-]+`), "TOKEN"},
 	{regexp.MustCompile(`sha256:[0-9a-f]{64}`), "FINGERPRINT"},
@@ -50,6 +51,7 @@ var masks = []struct {
 	{regexp.MustCompile(`\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z)?`), "TIME"},
 	{regexp.MustCompile(`\(devel\)|v?\d+\.\d+\.\d+-[0-9A-Za-z.+-]*[0-9a-f]{12}[0-9A-Za-z.+-]*`), "VERSION"}, // of a build that has no tag
 	{regexp.MustCompile(`(\b\d+(\.\d+)?(ns|µs|ms|s|m|h))+\b`), "DURATION"},
+	{regexp.MustCompile(`\bentries \d+ to \d+`), "entries N to N"},
 	{regexp.MustCompile(`\b(index|entry|entries|record|records|term|transaction|entry than)( +)\d+(\.\.\d+)?\b`), "${1}${2}N"},
 	{regexp.MustCompile(`\b(bytes?) \d+`), "$1 N"},
 	{regexp.MustCompile(`\bchecksum is [0-9a-f]{8}, not [0-9a-f]{8}\b`), "checksum is SUM, not SUM"},
