@@ -29,11 +29,12 @@ type security struct {
 	pinned bool         // the token says whom to trust, so that it is shown to nobody else
 	shown  string       // token given to connectionFromCli, if any
 	joins  *trust.Token // a token with which nodes join
+	waits  bool         // the command is for a node that waits for a site
 }
 
 // secure settles what the token and --ca-file mean for the connections.
 func (c *client) secure(cmd *cobra.Command) error {
-	c.security = security{scheme: "ws", shown: c.token}
+	c.security = security{scheme: "ws", shown: c.token, waits: cmd.Annotations[toWaiting] != ""}
 	if err := c.readAuthorities(); err != nil || !trust.IsToken(c.token) {
 		return err
 	}
@@ -41,16 +42,15 @@ func (c *client) secure(cmd *cobra.Command) error {
 	if err != nil {
 		return unusable("it is one word, from cat_ or catjoin_ to its last letter; nothing was sent", "--token (CATALYST_TOKEN): %v", err)
 	}
-	waits := cmd.Annotations[toWaiting] != ""
 	switch {
-	case token.Kind == trust.JoinToken && waits:
+	case token.Kind == trust.JoinToken && c.waits:
 		c.shown, c.joins = "", &token
 	case token.Kind == trust.JoinToken:
 		return unusable("give a client's token, such as the one that catalyst init or catalyst token create printed",
 			"--token (CATALYST_TOKEN) holds a join token: it lets nodes join the site and opens nothing else")
-	case waits && cmd.Name() == "init":
+	case c.waits && cmd.Name() == "init":
 		c.shown = ""
-	case waits && !token.Pin.IsZero():
+	case c.waits && !token.Pin.IsZero():
 		return unusable("give the join token (catjoin_…) that catalyst init or catalyst token create --role join printed",
 			"--token (CATALYST_TOKEN) holds a client's token: it opens a site, and takes no node into it")
 	case !token.Pin.IsZero():
@@ -103,9 +103,9 @@ func (s security) web() *http.Client {
 func (s security) distrust(address string, err error) (said, way string) {
 	if strings.HasPrefix(address, "ws://") {
 		said, way = plainTrouble(err)
-		if said != "" && s.joins != nil {
+		if said != "" && s.waits {
 			return "it speaks TLS, as a node does that is in a secured site already",
-				"catalyst status, with a token of its site, shows which; to join another, stop it and start it with an empty --data-dir"
+				"catalyst status, with a token of its site, shows which; for another site, stop it and start it with an empty --data-dir"
 		}
 		return said, way
 	}
