@@ -31,12 +31,20 @@ func nodeKnown(t *testing.T, me identity, known map[string]string) *Node {
 	for _, id := range sortedKeys(known) {
 		ops = append(ops, fsm.Command{Op: fsm.Admit{ID: id, Instance: known[id]}})
 	}
-	for _, out := range n.machine.Apply(&raft.Log{Type: raft.LogCommand, Index: 1, Data: fsm.EncodeBatch(nil, ops)}).([]fsm.Outcome) {
-		if out.Code != "" {
-			t.Fatal(out.Message)
-		}
+	if err := applyAll(n.machine, ops); err != nil {
+		t.Fatal(err)
 	}
 	return n
+}
+
+// applyAll makes commands the first entry of a log.
+func applyAll(m *fsm.Machine, commands []fsm.Command) error {
+	for _, out := range m.Apply(&raft.Log{Type: raft.LogCommand, Index: 1, Data: fsm.EncodeBatch(nil, commands)}).([]fsm.Outcome) {
+		if out.Code != "" {
+			return errors.New(out.Message)
+		}
+	}
+	return nil
 }
 
 func TestWhoGreetsHowIsTakenOrRefused(t *testing.T) {

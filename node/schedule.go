@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -76,6 +77,10 @@ func writeSnapshotFile(path string, t *fsm.Table) error {
 	return os.Rename(f.Name(), path)
 }
 
+// stamped is what follows the names of site and node in a snapshot's. Another
+// node's id may begin as this one's does.
+var stamped = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9]+\` + snapshotSuffix + `$`)
+
 // discardOldest keeps the newest files of a name; their names order by time.
 func discardOldest(dir, prefix string, keep int) error {
 	entries, err := os.ReadDir(dir)
@@ -84,7 +89,7 @@ func discardOldest(dir, prefix string, keep int) error {
 	}
 	var names []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), snapshotSuffix) {
+		if rest, own := strings.CutPrefix(e.Name(), prefix); own && stamped.MatchString(rest) {
 			names = append(names, e.Name())
 		}
 	}
