@@ -20,7 +20,7 @@ const protocolVersion = 1
 func (n *Node) publicAPI(from caller, end func(error)) *transport.Target {
 	return transport.NewTarget(map[string]transport.Method{
 		"connectionFromCli": func(ctx context.Context, c *transport.Call) (any, error) {
-			return n.connectionFromCli(ctx, from, c)
+			return n.connectionFromCli(ctx, from, end, c)
 		},
 		"connectionFromIBGPPeer": n.connectionFromIBGPPeer(from, end),
 		"connectionFromNode": func(_ context.Context, c *transport.Call) (any, error) {
@@ -33,7 +33,7 @@ func (n *Node) publicAPI(from caller, end func(error)) *transport.Target {
 	})
 }
 
-func (n *Node) connectionFromCli(ctx context.Context, from caller, c *transport.Call) (any, error) {
+func (n *Node) connectionFromCli(ctx context.Context, from caller, end func(error), c *transport.Call) (any, error) {
 	var token string
 	if err := c.Decode(0, &token); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (n *Node) connectionFromCli(ctx context.Context, from caller, c *transport.
 	if shown.who.Role == pipeline.Peer {
 		return nil, failure(unauthenticated, "the token %s is that of peer site %s: it is used with `catalyst peer add --secret` there", shown.token, shown.who.Site)
 	}
-	return n.cliScope(shown), nil
+	return n.cliScope(shown, end), nil
 }
 
 // connectionFromNode is for the nodes of the site.
@@ -65,8 +65,8 @@ func (n *Node) connectionFromNode(from caller, c *transport.Call) (any, error) {
 }
 
 // cliScope is what a client may use with what it has shown.
-func (n *Node) cliScope(shown credential) *transport.Target {
-	s := &cliScope{n: n, credential: shown}
+func (n *Node) cliScope(shown credential, end func(error)) *transport.Target {
+	s := &cliScope{n: n, credential: shown, end: end}
 	methods := map[string]transport.Method{}
 	for role, of := range s.methods() {
 		for name, m := range of {
@@ -111,6 +111,7 @@ func (s *cliScope) methods() map[pipeline.Role]map[string]transport.Method {
 type cliScope struct {
 	n *Node
 	credential
+	end func(error) // ends the connection; nil where there is none
 }
 
 func (s *cliScope) applyAction(ctx context.Context, c *transport.Call) (any, error) {

@@ -37,7 +37,7 @@ func (n *Node) apply(ctx context.Context, who pipeline.Identity, a pipeline.Acti
 		}
 		if !repeatable(err, a.RequestID) || time.Now().After(deadline) || ctx.Err() != nil {
 			n.counts.failures.Add(1)
-			return nil, n.withLeader(err)
+			return nil, n.withReason(err)
 		}
 		transport.Concurrent(ctx) // later calls may find the leader first
 		select {
@@ -110,6 +110,15 @@ func (n *Node) quorumNow() string {
 
 func (n *Node) isAlive(id raft.ServerID) bool {
 	return string(id) == n.cfg.ID || n.members.all()[string(id)].state == "alive"
+}
+
+// withReason adds to a failure what this node knows of its cause.
+func (n *Node) withReason(err error) error {
+	var e *transport.Error
+	if why := n.full.Load(); why != nil && errors.As(err, &e) && repeatable(err, "") {
+		e.Message += "; " + *why
+	}
+	return n.withLeader(err)
 }
 
 // withLeader adds the leader's id to a failure where one is known.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/catalyst/orchestrator/storage"
 )
 
@@ -30,7 +32,7 @@ func (n *Node) watchSpace(ctx context.Context) {
 			n.stop(fmt.Errorf("files in %s are not as this node wrote them: it must not go on with them; started again it says which, and what to do", n.cfg.DataDir))
 			return
 		}
-		if n.full.Load() != nil && n.leadership.current.Load() != nil && time.Since(tried) > handOverAgain {
+		if n.full.Load() != nil && n.leadership.current.Load() != nil && n.someoneHasRoom() && time.Since(tried) > handOverAgain {
 			tried = time.Now()
 			if err := n.handOver(); err != nil {
 				n.log.Warn("the disk is nearly full and leadership was not handed over", "site", n.site(), "node", n.cfg.ID, "err", err)
@@ -54,11 +56,23 @@ func (n *Node) lookAtSpace(watch *storage.Watch) {
 	case is && !was:
 		why := fmt.Sprintf("the disk of %s has %s of %s free: make room in %s, it goes on by itself", n.cfg.ID, mebibytes(free), mebibytes(total), n.cfg.DataDir)
 		n.full.Store(&why)
+		n.members.announce(func(m *meta) { m.Full = true })
 		n.log.Error("read-only: the disk is nearly full", "site", n.site(), "node", n.cfg.ID, "free", free, "total", total, "dir", n.cfg.DataDir)
 	case !is && was:
 		n.full.Store(nil)
+		n.members.announce(func(m *meta) { m.Full = false })
 		n.log.Info("there is room on the disk again", "site", n.site(), "node", n.cfg.ID, "free", free)
 	}
+}
+
+// someoneHasRoom says whether there is a voter to hand over to.
+func (n *Node) someoneHasRoom() bool {
+	for _, s := range n.configuration() {
+		if s.Suffrage == raft.Voter && string(s.ID) != n.cfg.ID && n.isAlive(s.ID) && !n.members.all()[string(s.ID)].Full {
+			return true
+		}
+	}
+	return false
 }
 
 func mebibytes(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }

@@ -171,20 +171,22 @@ const enrolTime = 15 * time.Second
 
 // hosts are the names and addresses by which clients may come to this node.
 func (n *Node) hosts() []string {
-	hosts := slices.Concat(standardHosts(), n.cfg.Hosts, n.who().Hosts)
-	if host, _, err := net.SplitHostPort(n.addresses.RPC); err == nil {
-		hosts = append(hosts, host)
+	hosts := slices.Concat([]string{"localhost", "127.0.0.1", "::1"}, n.cfg.Hosts, n.who().Hosts)
+	for _, address := range []string{n.addresses.RPC, n.cfg.RPCAddr} {
+		if host, _, err := net.SplitHostPort(address); err == nil && !unspecified(host) {
+			hosts = append(hosts, host)
+		}
+	}
+	if name, err := os.Hostname(); err == nil {
+		hosts = append(hosts, name)
 	}
 	slices.Sort(hosts)
 	return slices.Compact(hosts)
 }
 
-func standardHosts() []string {
-	hosts := []string{"localhost", "127.0.0.1", "::1"}
-	if name, err := os.Hostname(); err == nil {
-		hosts = append(hosts, name)
-	}
-	return hosts
+func unspecified(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 // enter makes this node one of a secured site: from here on it speaks TLS, and

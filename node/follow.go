@@ -55,6 +55,12 @@ type following struct {
 // was made, or a node is catching up.
 func (f *following) once(ctx context.Context) (more bool, err error) {
 	n := f.n
+	select {
+	case n.changing <- struct{}{}:
+		defer func() { <-n.changing }()
+	case <-ctx.Done():
+		return false, nil
+	}
 	c, err := n.electorate()
 	if err != nil {
 		return false, err
@@ -68,19 +74,21 @@ func (f *following) once(ctx context.Context) (more bool, err error) {
 		}
 		server, known := c.find(id)
 		instance, admitted := n.machine.Table().Instance(id)
+		belongs := admitted && instance == s.Instance
 		switch {
 		case s.SiteID != "" && s.SiteID != n.machine.Table().ID():
 			n.complain("a node of another site of this name is refused", s.gossip, n.dismiss(ctx, s.RPC,
 				fmt.Sprintf("it holds the state of another site of the name %q: empty its data directory and join it anew", n.site())))
-		case known && admitted && instance != s.Instance:
+		case known && admitted && !belongs:
 			n.complain("a member has lost its data and is refused", s.gossip, n.dismiss(ctx, s.RPC, amnesia(id)))
 		case known && !admitted && s.Instance != "" && n.allows(levelMembership):
 			return true, f.commit(ctx, fsm.Admit{ID: id, Instance: s.Instance})
-		case !known && s.Member:
+		case !known && s.Member && !belongs:
 			// It holds a log that it once shared with us: it was removed.
 			_ = n.dismiss(ctx, s.RPC, removed)
 		case !known:
-			joins, err := f.joins(ctx, id, s, c)
+			// It is new; or it belongs, and its addition was lost with a leader.
+			joins, err := f.joins(ctx, id, s, c, belongs)
 			if joins || err != nil {
 				return true, err
 			}
@@ -101,18 +109,18 @@ func (f *following) once(ctx context.Context) (more bool, err error) {
 
 // joins takes a new node in as a non-voter. Gossip may not show yet that it
 // was a member, or that it leaves: only the node itself knows.
-func (f *following) joins(ctx context.Context, id string, s seen, c electorate) (bool, error) {
+func (f *following) joins(ctx context.Context, id string, s seen, c electorate, belongs bool) (bool, error) {
 	n := f.n
 	p, err := n.progressOf(ctx, s)
 	if err != nil {
 		n.log.Debug("a node in gossip does not answer", "node", id, "err", err)
 		return false, nil
 	}
-	if p.Last > 0 {
+	if p.Last > 0 && !belongs {
 		_ = n.dismiss(ctx, s.RPC, removed)
 		return false, nil
 	}
-	if n.allows(levelMembership) {
+	if n.allows(levelMembership) && !belongs {
 		// A member that was removed in a way that this site's log does not
 		// show may have been known by its id.
 		if instance, admitted := n.machine.Table().Instance(id); admitted && instance != s.Instance {
@@ -171,15 +179,16 @@ func (n *Node) removeLongFailed(ctx context.Context, log *proposer, c electorate
 }
 
 // removeServer takes a member out of Raft's configuration and of the table.
+// The table goes first: should this leader fail in between, the next takes the
+// node for a member still, and not a removed one for one whose addition was lost.
 func (n *Node) removeServer(ctx context.Context, log *proposer, by string, id raft.ServerID, index uint64) error {
-	if err := n.raft.RemoveServer(id, index, configTimeout).Error(); err != nil {
-		return err
+	if n.allows(levelMembership) {
+		_, _, err := log.Propose(ctx, fsm.Command{By: by, Op: fsm.Expel{ID: string(id)}})
+		if err != nil {
+			return err
+		}
 	}
-	if !n.allows(levelMembership) {
-		return nil
-	}
-	_, _, err := log.Propose(ctx, fsm.Command{By: by, Op: fsm.Expel{ID: string(id)}})
-	return err
+	return n.raft.RemoveServer(id, index, configTimeout).Error()
 }
 
 // progressOf asks a node how far its log is.

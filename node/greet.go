@@ -54,7 +54,12 @@ func (n *Node) stranger(g greeting) error {
 // it would be to let it vote twice.
 func amnesia(id string) string {
 	return fmt.Sprintf("%s has lost the data that it had as a member, or another machine uses its id: it must not vote. "+
-		"Take it out with `catalyst member remove %s`, empty its data directory and join it anew", id, id)
+		"Replace it: %s", id, replace(id))
+}
+
+// replace is how a node is replaced whose data is lost.
+func replace(id string) string {
+	return fmt.Sprintf("take it out at another node (catalyst member remove %s), empty its data directory and join it anew; a site's only node is restored from a snapshot instead", id)
 }
 
 // greet is the dialler's half.

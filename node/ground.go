@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
 
+	"github.com/catalyst/orchestrator/fsm"
 	"github.com/catalyst/orchestrator/storage"
 	"github.com/catalyst/orchestrator/transport"
 	"github.com/catalyst/orchestrator/trust"
@@ -41,6 +42,10 @@ type ground interface {
 	keepCredentials(c *trust.Credentials) error
 	recallCredentials() (*trust.Credentials, error)
 	authorityFile() string
+	// holdsLog says whether there is a log, whoever's; table is what it leads
+	// to, before Raft has it.
+	holdsLog() bool
+	table() (*fsm.Table, error)
 	// space is how much of the disk is free; a total of 0 is that it is not known.
 	space() (free, total uint64, err error)
 	// touch writes to the disk and waits for it.
@@ -245,41 +250,20 @@ func (m *machine) recallCredentials() (*trust.Credentials, error) {
 	if m.cfg.TLSCert != "" {
 		return trust.LoadFiles(m.cfg.TLSCA, m.cfg.TLSCert, m.cfg.TLSKey, time.Now())
 	}
-	c, err := trust.Load(m.credentialsDir(), time.Now())
-	if errors.Is(err, trust.ErrExpired) {
-		return m.reissue(err)
-	}
-	return c, err
+	return trust.Load(m.credentialsDir(), time.Now())
 }
 
-// reissue makes a new certificate where the old one has expired while the node
-// was down: it holds the site's authority in its own log, and a whole site that
-// was down for long would find no other.
-func (m *machine) reissue(expired error) (*trust.Credentials, error) {
+func (m *machine) table() (*fsm.Table, error) {
 	report, err := storage.Survey(raftDir(m.cfg.DataDir))
-	if err != nil {
-		return nil, expired
-	}
-	table, err := tableIn(m.cfg.DataDir, report)
-	if err != nil {
-		return nil, expired
-	}
-	certificate, authorityKey := table.Authority()
-	if certificate == nil {
-		return nil, expired
-	}
-	key, request, err := trust.NewRequest(m.cfg.ID)
 	if err != nil {
 		return nil, err
 	}
-	authority := trust.Authority{Certificate: certificate, Key: authorityKey}
-	issued, err := authority.Issue(request, trust.Subject{Site: table.Site(), Role: trust.Node, Name: m.cfg.ID}, standardHosts(), time.Now(), m.cfg.CertificateLife)
-	if err != nil {
-		return nil, errors.Join(expired, err)
-	}
-	m.cfg.Log.Warn("this node's certificate expired while it was down; it has made itself a new one", "site", table.Site(), "node", m.cfg.ID)
-	c := &trust.Credentials{Key: key, Certificate: issued, Authority: certificate}
-	return c, c.Store(m.credentialsDir())
+	return tableIn(m.cfg.DataDir, report)
+}
+
+func (m *machine) holdsLog() bool {
+	entries, _ := os.ReadDir(raftDir(m.cfg.DataDir))
+	return len(entries) > 0
 }
 
 func (m *machine) space() (free, total uint64, err error) { return storage.Space(m.cfg.DataDir) }

@@ -61,14 +61,16 @@ func (n *Node) recallIdentity() error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", identityFile, err)
 	}
+	if data == nil && n.ground.holdsLog() {
+		return fmt.Errorf("%s is gone from %s, beside a log: restore it from a copy, or replace the node: %s", identityFile, n.cfg.DataDir, replace(n.cfg.ID))
+	}
 	if data == nil {
 		n.self.now.Store(&identity{Node: n.cfg.ID, Site: cmp.Or(n.cfg.Site, defaultSite)})
 		return n.self.alter(func(i *identity) { i.Instance = rand.Text() })
 	}
 	i, err := readIdentity(data)
 	if err != nil {
-		return fmt.Errorf("%s in %s is damaged (%w): restore it from a copy, or take the node out at another node (catalyst member remove %s), empty the directory and join again",
-			identityFile, n.cfg.DataDir, err, n.cfg.ID)
+		return fmt.Errorf("%s in %s is damaged (%w): restore it from a copy, or replace the node: %s", identityFile, n.cfg.DataDir, err, replace(n.cfg.ID))
 	}
 	if i.Node != n.cfg.ID || n.cfg.Site != "" && i.Site != n.cfg.Site {
 		return fmt.Errorf("data directory %s belongs to node %q of site %q, and this is node %q of site %q: use --id and --site as before, or another --data-dir",

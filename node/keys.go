@@ -36,7 +36,7 @@ func (n *Node) recallKeys() (k keyring, err error) {
 		return k, err
 	}
 	if err := openChecked(data, &k); err != nil {
-		return k, fmt.Errorf("%s in %s is damaged (%w): copy it from another node of the site", keysFile, n.cfg.DataDir, err)
+		return keyring{}, fmt.Errorf("%s in %s is damaged: %w", keysFile, n.cfg.DataDir, err)
 	}
 	return k, nil
 }

@@ -41,6 +41,7 @@ type meta struct {
 	Level    int    `json:"l"`           // the newest feature level that it knows
 	Member   bool   `json:"m,omitempty"` // it holds Raft state: it is, or once was, a member
 	Expect   int    `json:"x,omitempty"` // --bootstrap-expect
+	Full     bool   `json:"f,omitempty"` // its disk: it should not lead
 }
 
 // members is this node's view of its site through gossip: a hint of who is

@@ -56,6 +56,7 @@ type Node struct {
 	stores    *raftGround
 	addresses Addresses
 
+	changing  chan struct{} // held while the site's members are changed
 	listening chan struct{}
 	listing   chan struct{} // a slot for each list being made
 	wg        sync.WaitGroup
@@ -72,6 +73,7 @@ func New(cfg Config) (*Node, error) {
 		machine:   fsm.NewMachine(),
 		keeper:    &trust.Keeper{},
 		exposed:   cfg.exposed(),
+		changing:  make(chan struct{}, 1),
 		listening: make(chan struct{}),
 		listing:   make(chan struct{}, maxListing),
 	}
@@ -196,10 +198,12 @@ func (n *Node) start(notify chan<- bool) error {
 // the keys that it gossips with.
 func (n *Node) recallCredentials() (*memberlist.Keyring, error) {
 	c, err := n.ground.recallCredentials()
+	if err != nil && n.who().Secured {
+		c, err = n.reissue(err)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && n.who().Secured:
-		return nil, fmt.Errorf("the certificate of this node is gone (%s): restore its directory from a copy, or take the node out at another one "+
-			"(catalyst member remove %s), empty the data directory and join it anew", n.ground.authorityFile(), n.cfg.ID)
+		return nil, fmt.Errorf("the certificate of this node is gone from %s: restore it from a copy, or replace the node: %s", n.cfg.DataDir, replace(n.cfg.ID))
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return nil, err
@@ -216,12 +220,13 @@ func (n *Node) recallCredentials() (*memberlist.Keyring, error) {
 		return nil, err
 	}
 	k, err := n.recallKeys()
+	if err != nil {
+		n.log.Warn("the gossip keys cannot be read; this node takes them from its log, or from another node", "node", n.cfg.ID, "err", err)
+	}
 	switch {
-	case err != nil:
-		return nil, err
 	case len(k.Keys) > 0:
 		return memberlist.NewKeyring(k.Keys, k.Keys[0])
-	case n.locked():
+	case n.locked(), n.secured() && n.cfg.TLSCert == "":
 		return sealed()
 	case n.cfg.GossipKey != "":
 		key, err := readGossipKey(n.cfg.GossipKey)
@@ -256,14 +261,22 @@ func (n *Node) stepDown() {
 	}
 }
 
-// handOver gives leadership to another voter that is alive.
+// handOver gives leadership to another voter that is alive, one with room on
+// its disk if there is one.
 func (n *Node) handOver() error {
+	var to *raft.Server
 	for _, s := range n.configuration() {
-		if s.Suffrage == raft.Voter && string(s.ID) != n.cfg.ID && n.isAlive(s.ID) {
-			return n.raft.LeadershipTransferToServer(s.ID, s.Address).Error()
+		if s.Suffrage != raft.Voter || string(s.ID) == n.cfg.ID || !n.isAlive(s.ID) {
+			continue
+		}
+		if to == nil || !n.members.all()[string(s.ID)].Full {
+			to = &s
 		}
 	}
-	return errors.New("no other voter is alive")
+	if to == nil {
+		return errors.New("no other voter is alive")
+	}
+	return n.raft.LeadershipTransferToServer(to.ID, to.Address).Error()
 }
 
 // end closes what start opened and says why the node ended.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/catalyst/orchestrator/transport"
@@ -107,6 +108,36 @@ func (n *Node) issue(id string, request []byte, hosts []string) ([]byte, error) 
 	}
 	authority := trust.Authority{Certificate: certificate, Key: key}
 	return authority.Issue(request, trust.Subject{Site: n.site(), Role: trust.Node, Name: id}, hosts, time.Now(), n.cfg.CertificateLife)
+}
+
+// reissue makes this node a certificate where its own is expired, damaged or
+// gone: it holds the site's authority in its log, and a whole site that was
+// down for long would find no other.
+func (n *Node) reissue(why error) (*trust.Credentials, error) {
+	t, err := n.ground.table()
+	if err != nil {
+		return nil, why
+	}
+	certificate, authorityKey := t.Authority()
+	if certificate == nil {
+		return nil, why
+	}
+	key, request, err := trust.NewRequest(n.cfg.ID)
+	if err != nil {
+		return nil, err
+	}
+	authority := trust.Authority{Certificate: certificate, Key: authorityKey}
+	subject := trust.Subject{Site: n.site(), Role: trust.Node, Name: n.cfg.ID}
+	issued, err := authority.Issue(request, subject, n.hosts(), time.Now(), n.cfg.CertificateLife)
+	if err != nil {
+		return nil, errors.Join(why, err)
+	}
+	c := &trust.Credentials{Key: key, Certificate: issued, Authority: certificate}
+	if err := n.ground.keepCredentials(c); err != nil {
+		return nil, errors.Join(why, err)
+	}
+	n.log.Warn("this node has made itself a new certificate", "site", n.site(), "node", n.cfg.ID, "why", why)
+	return c, nil
 }
 
 // reloadOwn takes over the operator's certificate when it has changed.

@@ -13,12 +13,14 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/raft"
 
+	"github.com/catalyst/orchestrator/fsm"
 	"github.com/catalyst/orchestrator/transport"
 	"github.com/catalyst/orchestrator/trust"
 )
@@ -57,7 +59,8 @@ type host struct {
 
 	credentials *trust.Credentials
 	refused     error // the last greeting that was not taken
-	stalled     bool  // the disk: a write does not return until the node ends
+	stalled     bool  // the disk: writes wait until it is not
+	damages     atomic.Uint64
 	node        *Node // nil while down
 	raftNet     *raft.InmemTransport
 	gossipTr    *gossipTransport
@@ -275,9 +278,10 @@ func (h *host) openRaft(n *Node) (*raftGround, error) {
 		}
 	}
 	h.raftNet = trans
+	h.damages.Store(0)
 	delete(h.w.cut, h.id)
 	h.w.wire()
-	return &raftGround{logs: h.logs, stable: h.logs, snapshots: h.snaps, transport: &greetedNet{trans, h, n}, close: func() error {
+	return &raftGround{logs: h.logs, stable: h.logs, snapshots: h.snaps, transport: &greetedNet{trans, h, n}, damaged: h.damages.Load, close: func() error {
 		h.w.mu.Lock()
 		defer h.w.mu.Unlock()
 		trans.DisconnectAll()
@@ -425,6 +429,13 @@ func (h *host) recallCredentials() (*trust.Credentials, error) {
 }
 
 func (h *host) authorityFile() string { return "" }
+
+func (h *host) holdsLog() bool {
+	last, _ := h.logs.LastIndex()
+	return last > 0
+}
+
+func (h *host) table() (*fsm.Table, error) { return nil, errors.New("no table in a simulation") }
 
 // space and touch are those of a disk that a test fills or stalls.
 func (h *host) space() (free, total uint64, err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 )
 
 // sniffed looks at the first byte that comes, so that who speaks TLS to a
@@ -19,7 +20,12 @@ type sniffed struct {
 	err    error
 }
 
-const tlsHandshake = 0x16 // the type of a TLS connection's first record
+const (
+	tlsHandshake = 0x16 // the type of a TLS connection's first record
+	answerTime   = time.Second
+	// notTLS is what shows a TLS client that it does not speak to TLS.
+	notTLS = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+)
 
 var (
 	errPlainToTLS = errors.New("the other end does not speak TLS, and this site does")
@@ -43,17 +49,19 @@ func (s *sniffed) look() {
 	if _, s.err = s.Conn.Read(b[:]); s.err != nil {
 		return
 	}
+	answer := s.answer
 	switch speaks := b[0] == tlsHandshake; {
 	case speaks == s.tls:
 		s.first = b[:]
 		return
 	case s.tls:
 		s.err = errPlainToTLS
-		_, _ = s.Conn.Write([]byte(s.answer))
 	default:
 		s.err = errTLSToPlain
-		_, _ = s.Conn.Write([]byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")) // its TLS sees that this is none
+		answer = notTLS
 	}
+	_ = s.Conn.SetWriteDeadline(time.Now().Add(answerTime)) // it may not listen
+	_, _ = s.Conn.Write([]byte(answer))
 	_ = s.Conn.Close()
 }
 

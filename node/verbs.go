@@ -39,6 +39,12 @@ func (p membershipPlugin) Apply(ctx context.Context, c *pipeline.Context) (pipel
 	if refusal := readData(c.Action, &how); refusal != nil {
 		return *refusal, nil
 	}
+	select {
+	case p.n.changing <- struct{}{}:
+		defer func() { <-p.n.changing }()
+	case <-ctx.Done():
+		return pipeline.Result{}, proposalFailure(ctx.Err())
+	}
 	e, err := p.n.electorate()
 	if err != nil {
 		return pipeline.Result{}, proposalFailure(err)

@@ -59,7 +59,11 @@ func (s *cliScope) watchRoutes(ctx context.Context, c *transport.Call) (any, err
 	n.wg.Go(func() {
 		defer n.counts.watchers.Add(-1)
 		defer w.callback.Release()
-		n.log.Debug("watch ended", "why", w.run(ctx, table, options.FromIndex))
+		why := w.run(ctx, table, options.FromIndex)
+		n.log.Debug("watch ended", "why", why)
+		if s.end != nil && n.holds(s.credential) != nil {
+			s.end(why) // it would wait for events for good
+		}
 	})
 	return transport.NewTarget(nil).OnRelease(func() { cancel(errUnsubscribed) }), nil
 }

@@ -119,7 +119,7 @@ func syncDir(dir string) error {
 func Load(dir string, now time.Time) (*Credentials, error) {
 	node := filepath.Join(dir, NodeFile)
 	return load(sources{key: node, certificate: node, authority: filepath.Join(dir, AuthorityFile),
-		remedy: fmt.Sprintf("remove %s and let the node join again with a join token", dir)}, now)
+		remedy: "restore it from a copy, or take the node out at another one (catalyst member remove), empty its data directory and join it anew"}, now)
 }
 
 // LoadFiles reads what an operator's own authority issued, and checks it as
