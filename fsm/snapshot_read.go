@@ -50,6 +50,9 @@ func (s *snapshotReader) read() (*Table, error) {
 			return nil, fmt.Errorf("frame at byte %d: %w", start, err)
 		}
 	}
+	if _, err := s.r.ReadByte(); err != io.EOF {
+		return nil, fmt.Errorf("corrupted: more follows its end at byte %d", s.offset)
+	}
 	return s.table()
 }
 

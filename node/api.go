@@ -175,17 +175,21 @@ func (n *Node) nodeScope(from caller) *transport.Target {
 		"renew":     n.renewAtLeader(from),
 		"keys":      func(context.Context, *transport.Call) (any, error) { return n.gossipKeys(), nil },
 		"restore":   n.restoreAtLeader,
-		"dismiss": func(_ context.Context, c *transport.Call) (any, error) {
-			var why string
-			if err := c.Decode(0, &why); err != nil {
-				return nil, err
-			}
-			if !n.leaving.Load() { // leave ends the node itself, once it has answered
-				n.stopSoon(dismissal(why))
-			}
-			return nil, nil
-		},
+		"dismiss":   transport.Method2(n.obeyDismissal),
 	})
+}
+
+// obeyDismissal ends a node that its site does not have any more. Only its own
+// site can say so.
+func (n *Node) obeyDismissal(_ context.Context, why, siteID string) (any, error) {
+	mine := n.who().SiteID
+	if mine != "" && siteID != mine {
+		return nil, failure(forbidden, "%s is a node of another site (%s) than %s", n.cfg.ID, mine, siteID)
+	}
+	if !n.leaving.Load() { // leave ends the node itself, once it has answered
+		n.stopSoon(dismissal(why))
+	}
+	return nil, nil
 }
 
 // applyForwarded decides an action that another node carried here. It goes no

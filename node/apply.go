@@ -32,6 +32,9 @@ func (n *Node) apply(ctx context.Context, who pipeline.Identity, a pipeline.Acti
 	deadline := time.Now().Add(n.cfg.LeaderWait)
 	for {
 		result, err := n.applyOnce(ctx, who, a)
+		if err == nil && a.Resource == "token" {
+			n.awaitResult(ctx, result) // whoever has it uses it here next
+		}
 		if err == nil {
 			return result, nil
 		}
@@ -45,6 +48,19 @@ func (n *Node) apply(ctx context.Context, who pipeline.Identity, a pipeline.Acti
 		case <-ctx.Done():
 		}
 	}
+}
+
+// awaitResult waits until this node's table shows a change that was decided
+// elsewhere, within reason.
+func (n *Node) awaitResult(ctx context.Context, result any) {
+	answer, remote := result.(map[string]any)
+	index, _ := answer["index"].(float64)
+	if !remote || index < 1 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	_, _ = n.machine.Await(ctx, uint64(index)-1)
 }
 
 func repeatable(err error, requestID string) bool {
@@ -105,7 +121,7 @@ func (n *Node) leaderScope(ctx context.Context) (*transport.Promise, error) {
 // quorumNow says in a sentence what keeps the site from electing a leader.
 func (n *Node) quorumNow() string {
 	e := electorate{servers: n.configuration()}
-	return e.arithmetic(n.isAlive) + "; start the missing nodes, it recovers by itself"
+	return e.arithmetic("are", n.isAlive) + "; start the missing nodes, it recovers by itself"
 }
 
 func (n *Node) isAlive(id raft.ServerID) bool {

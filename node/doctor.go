@@ -54,7 +54,7 @@ func (n *Node) checkSite() Check {
 		c.Detail = "this node is in no site"
 		return c.warn("found one with catalyst init, or take it into one with catalyst join")
 	case leader == "":
-		c.Detail = "there is no leader: " + e.arithmetic(n.isAlive)
+		c.Detail = "there is no leader: " + e.arithmetic("are", n.isAlive)
 		return c.fail("start the missing nodes, the site recovers by itself; if they are lost for good, see catalyst recover")
 	case e.voters() > 1 && n.strength(e).Tolerates == 0:
 		return c.warn("bring back the nodes that are down, or add some: the next failure stops the site")
@@ -203,6 +203,9 @@ func (n *Node) checkPeers(ctx context.Context) Check {
 		if p.Configured && p.State != peering.Established {
 			down = append(down, p.ID)
 		}
+	}
+	if len(all) == 0 {
+		return ok("peers", "none")
 	}
 	c := ok("peers", "%d, all configured ones established", len(all))
 	if len(down) > 0 {

@@ -79,6 +79,9 @@ func shrink(m map[string]time.Time, now time.Time) {
 	maps.DeleteFunc(m, func(_ string, until time.Time) bool { return !until.After(middle) }) // all of one moment, too
 }
 
+// lines is where raft, memberlist and the HTTP server write.
+func (n *Node) lines() logLines { return logLines{n.log, &n.failures} }
+
 // complain logs what another end did wrong, once a minute for each of them.
 func (n *Node) complain(what, from string, err error) {
 	host, _, e := net.SplitHostPort(from)

@@ -77,8 +77,7 @@ func (f *following) once(ctx context.Context) (more bool, err error) {
 		belongs := admitted && instance == s.Instance
 		switch {
 		case s.SiteID != "" && s.SiteID != n.machine.Table().ID():
-			n.complain("a node of another site of this name is refused", s.gossip, n.dismiss(ctx, s.RPC,
-				fmt.Sprintf("it holds the state of another site of the name %q: empty its data directory and join it anew", n.site())))
+			n.complain("a node of another site of this name is ignored", s.gossip, strangerTo(n.site(), n.machine.Table().ID(), id, s.Site, s.SiteID))
 		case known && admitted && !belongs:
 			n.complain("a member has lost its data and is refused", s.gossip, n.dismiss(ctx, s.RPC, amnesia(id)))
 		case known && !admitted && s.Instance != "" && n.allows(levelMembership):
@@ -217,7 +216,7 @@ func (n *Node) dismiss(ctx context.Context, rpc, why string) error {
 	defer cancel()
 	scope, err := n.links.to(ctx, rpc)
 	if err == nil {
-		_, err = scope.Call("dismiss", why).Await(ctx)
+		_, err = scope.Call("dismiss", why, n.who().SiteID).Await(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("%s (it was not told: %w)", why, err)
@@ -289,7 +288,8 @@ func (e electorate) quorate(alive func(raft.ServerID) bool) bool {
 	return e.voters() > 0 && e.alive(alive) >= quorum(e.voters())
 }
 
-// arithmetic is the sentence that goes with a refusal to lose the quorum.
-func (e electorate) arithmetic(alive func(raft.ServerID) bool) string {
-	return fmt.Sprintf("%d of %d voters would be alive and %d are needed", e.alive(alive), e.voters(), quorum(e.voters()))
+// arithmetic is the sentence that goes with a refusal to lose the quorum, or
+// with its loss.
+func (e electorate) arithmetic(verb string, alive func(raft.ServerID) bool) string {
+	return fmt.Sprintf("%d of %d voters %s alive and %d are needed", e.alive(alive), e.voters(), verb, quorum(e.voters()))
 }

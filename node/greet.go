@@ -38,14 +38,25 @@ func (n *Node) stranger(g greeting) error {
 	me := n.who()
 	known, _ := n.machine.Table().Instance(g.Node)
 	switch {
-	case g.Site != me.Site:
-		return fmt.Errorf("%s is a node of site %q, %s of site %q: nodes of different sites are peered, not joined", g.Node, g.Site, me.Node, me.Site)
-	case g.SiteID != "" && me.SiteID != "" && g.SiteID != me.SiteID:
-		return fmt.Errorf("%s holds the state of another site of the name %q (%s, this one is %s): empty its data directory and join it anew", g.Node, g.Site, g.SiteID, me.SiteID)
+	case strangerTo(me.Site, me.SiteID, g.Node, g.Site, g.SiteID) != nil:
+		return strangerTo(me.Site, me.SiteID, g.Node, g.Site, g.SiteID)
 	case g.Node == me.Node:
 		return fmt.Errorf("both are called %s: give each node its own --id", g.Node)
 	case known != "" && known != g.Instance:
 		return fmt.Errorf("%s", amnesia(g.Node))
+	}
+	return nil
+}
+
+// strangerTo says why a node does not belong to a site, by names and ids; an
+// empty id is that of a node that is in no site yet.
+func strangerTo(site, siteID, node, itsSite, itsSiteID string) error {
+	switch {
+	case itsSite != site:
+		return fmt.Errorf("%s is a node of site %q, this is site %q: nodes of different sites are peered, not joined", node, itsSite, site)
+	case itsSiteID != "" && siteID != "" && itsSiteID != siteID:
+		return fmt.Errorf("%s holds the state of another site of the name %q, or of this one before catalyst recover (site id %s, here it is %s): empty its data directory and join it anew",
+			node, site, itsSiteID, siteID)
 	}
 	return nil
 }

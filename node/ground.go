@@ -108,7 +108,7 @@ func (m *machine) openRaft(n *Node) (*raftGround, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	store, err := storage.Open(dir, storage.Options{Snapshots: snapshotsKept, Log: logLines{n.log}})
+	store, err := storage.Open(dir, storage.Options{Snapshots: snapshotsKept, Log: n.lines()})
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (m *machine) openNetwork(n *Node, store *storage.Store) (*raftGround, error
 		Stream:                link,
 		MaxPool:               raftPool,
 		Timeout:               raftTransportTimeout,
-		Logger:                raftLogger(logLines{n.log}),
+		Logger:                raftLogger(n.lines()),
 	})
 	return &raftGround{
 		logs: store, stable: store, snapshots: store.Snapshots(), transport: trans, bolt: store.Stats, damaged: store.ChecksumFailures, link: link,
@@ -188,7 +188,7 @@ func (m *machine) serveRPC(ctx context.Context, n *Node) error {
 		Handler:           n.handler(),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          log.New(logLines{n.log}, "", 0),
+		ErrorLog:          log.New(n.lines(), "", 0),
 		// A hijacked WebSocket is no longer the server's: its context must
 		// come from here for the session to end with the node.
 		BaseContext: func(net.Listener) context.Context { return ctx },

@@ -52,6 +52,7 @@ type members struct {
 	list    *memberlist.Memberlist
 	keys    *memberlist.Keyring
 	changed chan struct{} // holds a token after a change
+	said    failures      // of conflicts
 
 	mu      sync.Mutex
 	self    meta
@@ -120,10 +121,10 @@ func (m *members) enter(site, siteID string) {
 	m.announce(func(s *meta) { s.Site, s.SiteID = site, siteID })
 }
 
-func (m *members) site() string {
+func (m *members) me() meta {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.self.Site
+	return m.self
 }
 
 // announce changes what this node says of itself.
@@ -219,6 +220,9 @@ func (m *members) NotifyLeave(n *memberlist.Node) {
 
 // NotifyConflict: two live nodes carry one id.
 func (m *members) NotifyConflict(existing, other *memberlist.Node) {
+	if !m.said.first(existing.Name) {
+		return
+	}
 	m.log.log.Error("two nodes have the same id: give each its own --id", "node", existing.Name,
 		"addresses", []string{existing.Address(), other.Address()})
 }
@@ -235,11 +239,11 @@ func (m *members) NotifyMerge(others []*memberlist.Node) error {
 
 func (m *members) NotifyAlive(other *memberlist.Node) error {
 	var o meta
-	site := m.site()
-	if json.Unmarshal(other.Meta, &o) != nil || o.Site == "" || o.Site == site || other.Name == m.id {
+	me := m.me()
+	if json.Unmarshal(other.Meta, &o) != nil || o.Site == "" || other.Name == m.id {
 		return nil
 	}
-	return fmt.Errorf("%s is a node of site %q, this is site %q: nodes of different sites are peered, not joined", other.Name, o.Site, site)
+	return strangerTo(me.Site, me.SiteID, other.Name, o.Site, o.SiteID)
 }
 
 const (

@@ -177,7 +177,7 @@ func (n *Node) start(notify chan<- bool) error {
 	n.members = newMembers(n.cfg.ID, meta{
 		Site: n.site(), SiteID: n.who().SiteID, Instance: n.who().Instance, RPC: n.addresses.RPC,
 		Version: n.cfg.Version, Level: n.level(), Expect: n.cfg.BootstrapExpect,
-	}, keys, logLines{n.log})
+	}, keys, n.lines())
 	if err := n.startRaft(notify); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func (n *Node) raftConfig(notify chan<- bool) *raft.Config {
 	c.SnapshotThreshold = snapshotThreshold
 	c.TrailingLogs = trailingLogs
 	c.NotifyCh = notify
-	c.Logger = raftLogger(logLines{n.log})
+	c.Logger = raftLogger(n.lines())
 	c.NoLegacyTelemetry = true
 	if n.cfg.tune != nil {
 		n.cfg.tune(c)

@@ -148,7 +148,7 @@ func Recover(dir string) error {
 	}
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(me.Node)
-	c.Logger = raftLogger(logLines{slog.New(slog.DiscardHandler)})
+	c.Logger = raftLogger(logLines{log: slog.New(slog.DiscardHandler)})
 	_, trans := raft.NewInmemTransport(raft.ServerAddress(address))
 	only := raft.Configuration{Servers: []raft.Server{{ID: c.LocalID, Address: raft.ServerAddress(address), Suffrage: raft.Voter}}}
 	if err := raft.RecoverCluster(c, fsm.NewMachine(), store, store, store.Snapshots(), trans, only); err != nil {

@@ -168,7 +168,7 @@ func (v change) losesQuorum(ctx context.Context, rest electorate, without string
 	}
 	if !v.Force {
 		r := pipeline.Refuse(fsm.Conflict, "id: %s %s %s: the site would lose its quorum; bring back other members first. "+
-			"If those that seem down do answer the leader, --force goes by that", without, v.server.ID, rest.arithmetic(n.isAlive))
+			"If those that seem down do answer the leader, --force goes by that", without, v.server.ID, rest.arithmetic("would be", n.isAlive))
 		return &r
 	}
 	answering := n.answering(ctx, rest)
@@ -176,7 +176,7 @@ func (v change) losesQuorum(ctx context.Context, rest electorate, without string
 		return nil
 	}
 	r := pipeline.Refuse(fsm.Conflict, "id: %s %s %s, and the others do not answer either: --force cannot help, as those that are left decide the change. "+
-		"Bring back other members; if they are lost for good, see catalyst recover", without, v.server.ID, rest.arithmetic(answering))
+		"Bring back other members; if they are lost for good, see catalyst recover", without, v.server.ID, rest.arithmetic("would be", answering))
 	return &r
 }
 
