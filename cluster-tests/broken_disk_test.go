@@ -82,6 +82,17 @@ func TestFullDisk(t *testing.T) {
 				return err
 			})
 		}
+		for _, n := range s.nodes {
+			empty = append(empty, fill(t, n.dir, 0))
+		}
+		eventually(t, "a write is refused with the reason, without a byte left as well", func() error {
+			r, err := c.apply(creation(service("refused-again")))
+			if err == nil || !strings.Contains(err.Error(), "make room in") {
+				return fmt.Errorf("%v %v", r, err)
+			}
+			return nil
+		})
+		s.table(t, s.nodes[0], 0)
 		for _, e := range empty {
 			e()
 		}
@@ -135,10 +146,12 @@ func tellsOfFullDisk(t testing.TB, s *site, full, leader *node) {
 		t.Errorf("catalyst doctor at a node with a full disk: status %d, want 1", doctor.status)
 	}
 	says(t, "full-disk-doctor", linesWith(doctor.stdout, "disk", "read-only")+doctor.stderr, who...)
-	log := string(tail(full.log.Name(), 1<<20))
-	if !strings.Contains(log, "read-only: the disk is nearly full") {
-		t.Errorf("the log of %s does not tell of it: %s", full.id, tail(full.log.Name(), 4<<10))
-	}
+	eventually(t, "its log tells of it", func() error {
+		if log := tail(full.log.Name(), 1<<20); !strings.Contains(string(log), "read-only: the disk is nearly full") {
+			return fmt.Errorf("it ends with %.300s", log)
+		}
+		return nil
+	})
 }
 
 // linesWith is the lines of a text that have one of the words.
@@ -216,8 +229,7 @@ func mountMemory(t testing.TB, dir, size string) {
 // fill leaves about so many bytes free on the disk of dir, and returns what makes room again.
 func fill(t testing.TB, dir string, left int64) (empty func()) {
 	t.Helper()
-	path := filepath.Join(dir, "filler")
-	f, err := os.Create(path)
+	f, err := os.CreateTemp(dir, "filler-*")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +245,7 @@ func fill(t testing.TB, dir string, left int64) (empty func()) {
 		t.Fatalf("%s was filled and has %d bytes free", dir, now)
 	}
 	return func() {
-		if err := os.Remove(path); err != nil {
+		if err := os.Remove(f.Name()); err != nil {
 			t.Fatal(err)
 		}
 	}
