@@ -159,7 +159,7 @@ func (n *Node) replaceTable(t *fsm.Table) error {
 	_ = r.Close()
 	<-written
 	if err != nil {
-		return proposalFailure(err)
+		return failure(unknownOutcome, "the leader was lost while it restored the backup (%v): catalyst status shows whether the epoch is a new one; if it is not, send it again", err)
 	}
 	return nil
 }
