@@ -146,6 +146,8 @@ func (c *client) verdict(address string, err error) error {
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &last) && codeOf(err) != "":
+		return &failure{status: statusUnreachable, message: oneLine(last.Error()), code: codeOf(err)}
 	case errors.As(err, &last):
 		t := c.newTries()
 		t.note(address, last.err)
