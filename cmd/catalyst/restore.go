@@ -62,6 +62,10 @@ func (r *restoring) run(cmd *cobra.Command, name string) error {
 	if err := transport.Decode(answer, &now); err != nil {
 		return refused("the node may be of another version: see catalyst members", "read the site's status: %v", err)
 	}
+	if now.Site != info.Site {
+		return refused("name a node of that site with --address, or found one of that name with catalyst init --site "+info.Site,
+			"%s is a snapshot of site %s, and this is site %s", name, info.Site, now.Site)
+	}
 	preview(cmd.ErrOrStderr(), now, info, name)
 	if err := confirm(cmd, r.yes, "replace them?"); err != nil {
 		return err
