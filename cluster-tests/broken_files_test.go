@@ -321,3 +321,25 @@ func (w *ward) corrupt(t testing.TB, seed int, dir string, files []string) (name
 	}
 	return name, what
 }
+
+// TestLostCredentialsAreMended: a member of a secured site that has lost its certificate, the authority's and the keys of
+// gossip, but not its log, comes back by itself as who it was.
+func TestLostCredentialsAreMended(t *testing.T) {
+	s := startSecured(t, 3)
+	n := s.follower(t)
+	n.stop(t)
+	made := insist(t, s.dial(t, s.leader(t)), creation(service("meanwhile")))
+	for _, name := range []string{"tls", "gossip-keys.json"} {
+		if err := os.RemoveAll(filepath.Join(n.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.start(t, n.at)
+	s.complete(t, 3)
+	if _, there := s.table(t, n, made.Index)["meanwhile:http"]; !there {
+		t.Errorf("%s does not show what was registered while it was down", n.id)
+	}
+	for _, other := range s.nodes {
+		s.sees(t, other, n.id, "alive")
+	}
+}

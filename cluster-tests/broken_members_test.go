@@ -82,6 +82,15 @@ func TestMembershipVerbs(t *testing.T) {
 		s.votes(t, one, two.id, false)
 		o.asks(t, 0, "members")
 		says(t, "members-remove", o.String(), ids...)
+
+		two.start(t, two.at)
+		if status := two.await(t); status == 0 {
+			t.Errorf("%s was removed, came back and ended with status 0", two.id)
+		}
+		says(t, "members-removed-comes-back", linesWith(string(tail(two.log.Name(), 64<<10)), "error: "), ids...)
+		if after := s.without(two).membership(t); strings.Contains(after, two.id) {
+			t.Errorf("the removed member is back: %s", after)
+		}
 	})
 	t.Run("the last one but one leaves, and the last one", func(t *testing.T) {
 		s = s.without(two)
