@@ -138,6 +138,7 @@ type progress struct {
 	Last    uint64 `json:"last"`
 	Applied uint64 `json:"applied"`
 	Keys    uint64 `json:"keys"`              // the version of the gossip keys in use
+	Silence int64  `json:"silence"`           // since it last heard the leader, in ms
 	Bytes   int64  `json:"bytes"`             // of the newest snapshot
 	Expires int64  `json:"expires,omitempty"` // of its certificate, ms since the epoch
 	Now     int64  `json:"now"`               // ms since the epoch
@@ -150,6 +151,7 @@ func (n *Node) progress(_ context.Context, c *transport.Call) (any, error) {
 		return nil, err
 	}
 	p := progress{Now: time.Now().UnixMilli(), Last: n.raft.LastIndex(), Applied: n.raft.AppliedIndex(), Keys: n.members.keysVersion()}
+	p.Silence = time.Since(n.raft.LastContact()).Milliseconds()
 	if n.secured() {
 		p.Expires = n.keeper.Expires().UnixMilli()
 	}

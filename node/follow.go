@@ -72,38 +72,46 @@ func (f *following) once(ctx context.Context) (more bool, err error) {
 		if s.state != "alive" {
 			continue
 		}
-		server, known := c.find(id)
-		instance, admitted := n.machine.Table().Instance(id)
-		belongs := admitted && instance == s.Instance
-		switch {
-		case s.SiteID != "" && s.SiteID != n.machine.Table().ID():
-			n.complain("a node of another site of this name is ignored", s.gossip, strangerTo(n.site(), n.machine.Table().ID(), id, s.Site, s.SiteID))
-		case known && admitted && !belongs:
-			n.complain("a member has lost its data and is refused", s.gossip, n.dismiss(ctx, s.RPC, amnesia(id)))
-		case known && !admitted && s.Instance != "" && n.allows(levelMembership):
-			return true, f.commit(ctx, fsm.Admit{ID: id, Instance: s.Instance})
-		case !known && s.Member && !belongs:
-			// It holds a log that it once shared with us: it was removed.
-			_ = n.dismiss(ctx, s.RPC, removed)
-		case !known:
-			// It is new; or it belongs, and its addition was lost with a leader.
-			joins, err := f.joins(ctx, id, s, c, belongs)
-			if joins || err != nil {
-				return true, err
-			}
-			more = true
-		case string(server.Address) != s.Raft:
-			n.log.Info("a node has moved", "site", n.site(), "node", id, "raft", s.Raft)
-			return true, n.readdress(server, s.Raft, c.index)
-		case server.Suffrage == raft.Nonvoter && c.voters() < maxVoters && !n.machine.Table().HeldBack(id):
-			if n.caughtUp(ctx, s) {
-				n.log.Info("a node is promoted to voter", "site", n.site(), "node", id, "voters", c.voters()+1)
-				return true, n.raft.AddVoter(server.ID, server.Address, c.index, configTimeout).Error()
-			}
-			more = true
+		made, soon, err := f.consider(ctx, id, s, c)
+		if made || err != nil {
+			return true, err
 		}
+		more = more || soon
 	}
 	return more, n.removeLongFailed(ctx, f.log, c, f.failedSince)
+}
+
+// consider makes the change that one node that is alive calls for, if any.
+func (f *following) consider(ctx context.Context, id string, s seen, c electorate) (made, soon bool, err error) {
+	n, t := f.n, f.n.machine.Table()
+	server, known := c.find(id)
+	instance, admitted := t.Instance(id)
+	belongs := admitted && instance == s.Instance
+	switch {
+	case s.SiteID != "" && s.SiteID != t.ID():
+		n.complain("a node of another site of this name is ignored", s.gossip, strangerTo(n.site(), t.ID(), id, s.Site, s.SiteID))
+	case known && admitted && !belongs && s.Instance != "":
+		n.complain("a member has lost its data and is refused", s.gossip, n.dismiss(ctx, s.RPC, amnesia(id)))
+	case known && !admitted && s.Instance != "" && n.allows(levelMembership):
+		return true, true, f.commit(ctx, fsm.Admit{ID: id, Instance: s.Instance})
+	case !known && s.Member && !belongs:
+		// It holds a log that it once shared with us: it was removed.
+		_ = n.dismiss(ctx, s.RPC, removed)
+	case !known:
+		// It is new; or it belongs, and its addition was lost with a leader.
+		made, err = f.joins(ctx, id, s, c, belongs)
+		return made, true, err
+	case string(server.Address) != s.Raft:
+		n.log.Info("a node has moved", "site", n.site(), "node", id, "raft", s.Raft)
+		return true, true, n.readdress(server, s.Raft, c.index)
+	case server.Suffrage == raft.Nonvoter && c.voters() < maxVoters && !t.HeldBack(id):
+		if !n.caughtUp(ctx, s) {
+			return false, true, nil
+		}
+		n.log.Info("a node is promoted to voter", "site", n.site(), "node", id, "voters", c.voters()+1)
+		return true, true, n.raft.AddVoter(server.ID, server.Address, c.index, configTimeout).Error()
+	}
+	return false, false, nil
 }
 
 // joins takes a new node in as a non-voter. Gossip may not show yet that it

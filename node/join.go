@@ -77,6 +77,9 @@ func (j *joining) run(ctx context.Context, address, text string) (any, error) {
 	if n.isMember() {
 		return pipeline.Refuse(fsm.Conflict, "%s is a member of site %q already", n.cfg.ID, n.site()), nil
 	}
+	if text == "" && n.locked() {
+		return pipeline.Refuse(fsm.Forbidden, "other machines can reach this node, so it joins only a site that is secured: give a join token (`catalyst token create --role join` there), or start it with --admin-token or --insecure"), nil
+	}
 	gossip := []string{address}
 	if text != "" {
 		known, refusal := j.enroll(ctx, address, text)

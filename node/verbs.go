@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -163,33 +164,42 @@ func (v change) log() *proposer {
 // itself is decided by the rest.
 func (v change) losesQuorum(ctx context.Context, rest electorate, without string) *pipeline.Result {
 	n := v.n
-	if v.server.Suffrage != raft.Voter || rest.quorate(n.isAlive) {
+	if v.server.Suffrage != raft.Voter {
 		return nil
 	}
-	if !v.Force {
+	if !v.Force && !rest.quorate(n.isAlive) {
 		r := pipeline.Refuse(fsm.Conflict, "id: %s %s %s: the site would lose its quorum; bring back other members first. "+
 			"If those that seem down do answer the leader, --force goes by that", without, v.server.ID, rest.arithmetic("would be", n.isAlive))
 		return &r
 	}
-	answering := n.answering(ctx, rest)
-	if rest.quorate(answering) {
+	hear := n.hearing(ctx, rest)
+	for deadline := time.Now().Add(hearTime); !rest.quorate(hear) && time.Now().Before(deadline); hear = n.hearing(ctx, rest) {
+		select {
+		case <-time.After(leaderPoll): // who has just come back is heard in a moment
+		case <-ctx.Done():
+		}
+	}
+	if rest.quorate(hear) {
 		return nil
 	}
-	r := pipeline.Refuse(fsm.Conflict, "id: %s %s %s, and the others do not answer either: --force cannot help, as those that are left decide the change. "+
-		"Bring back other members; if they are lost for good, see catalyst recover", without, v.server.ID, rest.arithmetic("would be", answering))
+	r := pipeline.Refuse(fsm.Conflict, "id: %s %s %s, as the others do not hear the leader: --force cannot help, as those that are left decide the change. "+
+		"Bring back other members; if they are lost for good, see catalyst recover", without, v.server.ID, rest.arithmetic("would be", hear))
 	return &r
 }
 
-// answering asks every voter whether it is there.
-func (n *Node) answering(ctx context.Context, e electorate) func(raft.ServerID) bool {
-	there := map[raft.ServerID]bool{raft.ServerID(n.cfg.ID): true}
+const hearTime = 2 * time.Second
+
+// hearing asks every voter whether it has just heard this node as its leader:
+// who has not cannot decide anything with it.
+func (n *Node) hearing(ctx context.Context, e electorate) func(raft.ServerID) bool {
+	hears := map[raft.ServerID]bool{raft.ServerID(n.cfg.ID): true}
 	for _, s := range e.servers {
-		if s.Suffrage == raft.Voter && !there[s.ID] {
-			_, err := n.progressOf(ctx, n.members.all()[string(s.ID)])
-			there[s.ID] = err == nil
+		if s.Suffrage == raft.Voter && !hears[s.ID] {
+			p, err := n.progressOf(ctx, n.members.all()[string(s.ID)])
+			hears[s.ID] = err == nil && p.Silence < n.cfg.RaftTiming.Milliseconds()
 		}
 	}
-	return func(id raft.ServerID) bool { return there[id] }
+	return func(id raft.ServerID) bool { return hears[id] }
 }
 
 // strength is what a site survives.
