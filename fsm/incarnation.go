@@ -3,11 +3,16 @@ package fsm
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 )
 
-// MaxMembers is how many members the site knows by their incarnation.
-const MaxMembers = 1024
+// MaxMembers is how many members the site knows by their incarnation, and
+// MaxExpelled how many of those that were expelled, the newest.
+const (
+	MaxMembers  = 1024
+	MaxExpelled = 256
+)
 
 // Admit notes as which incarnation a node is a member: what its data directory
 // was named when it was made. Another one under the same id has other data, and
@@ -15,7 +20,7 @@ const MaxMembers = 1024
 // what was acknowledged.
 type Admit struct{ ID, Instance string }
 
-// Expel forgets a member's incarnation: its id may be taken anew.
+// Expel ends a member's incarnation: its id may be taken anew, by another one.
 type Expel struct{ ID string }
 
 // incarnation is one admitted member.
@@ -28,6 +33,10 @@ func (t *Table) Instance(id string) (string, bool) {
 	i, ok := t.members.get(id)
 	return i.instance, ok
 }
+
+// Expelled tells whether an incarnation was a member and is none any more. Of
+// more than MaxExpelled the older ones are forgotten.
+func (t *Table) Expelled(instance string) bool { return slices.Contains(t.expelled, instance) }
 
 // Instances yields the admitted members by id, each with its incarnation.
 func (t *Table) Instances() iter.Seq2[string, string] {
@@ -58,6 +67,9 @@ func (a Admit) apply(e *edit) Outcome {
 	}
 	own := incarnation{strings.Clone(a.ID), strings.Clone(a.Instance)}
 	e.members.put(e.own, own)
+	if at := slices.Index(e.expelled, own.instance); at >= 0 {
+		e.expelled = slices.Delete(slices.Clone(e.expelled), at, at+1) // older tables share it
+	}
 	e.amend("member/admit", own.id, own.instance)
 	return e.done(own.id, true)
 }
@@ -66,12 +78,19 @@ func (x Expel) apply(e *edit) Outcome {
 	if fault := nameFault("id", x.ID); fault != "" {
 		return e.refuse(Invalid, "", fault)
 	}
-	id := strings.Clone(x.ID)
-	if !e.members.remove(e.own, id) {
-		return e.done(id, false)
+	known, exists := e.members.get(x.ID)
+	if !exists {
+		return e.done(strings.Clone(x.ID), false)
 	}
-	e.amend("member/expel", id, "")
-	return e.done(id, true)
+	e.expel(known)
+	e.amend("member/expel", known.id, "")
+	return e.done(known.id, true)
+}
+
+func (e *edit) expel(i incarnation) {
+	e.members.remove(e.own, i.id)
+	kept := e.expelled[max(0, len(e.expelled)+1-MaxExpelled):]
+	e.expelled = append(slices.Clip(slices.Clone(kept)), i.instance) // older tables share it
 }
 
 func (i incarnation) encode(b []byte) []byte {

@@ -44,3 +44,31 @@ func TestASiteKnowsSoManyMembers(t *testing.T) {
 		break
 	}
 }
+
+// Who was expelled stays known for a while: what its machine still says must
+// not be heard. One that is admitted again after all is no longer among them.
+func TestTheExpelledAreKnown(t *testing.T) {
+	s := beginAtLevel2(t)
+	for i := range MaxExpelled + 2 {
+		s.does(Admit{ID: "n1", Instance: fmt.Sprint("i", i)})
+		s.does(Expel{ID: "n1"})
+	}
+	before := s.table
+	s.does(Admit{ID: "n1", Instance: "i9"})
+	for instance, want := range map[string]bool{"i0": false, "i1": false, "i2": true, "i9": false, "i10": true, fmt.Sprint("i", MaxExpelled+1): true, "never": false} {
+		if got := s.table.Expelled(instance); got != want {
+			t.Errorf("%s is expelled: %t, want %t", instance, got, want)
+		}
+	}
+	if !before.Expelled("i9") {
+		t.Error("an older table has changed")
+	}
+	if again := restored(t, snapshotOf(t, s.table)); !again.Expelled("i10") || again.Expelled("i9") {
+		t.Error("a snapshot forgets who was expelled")
+	}
+	s.does(Admit{ID: "n2", Instance: "j"})
+	s.does(Renew{Epoch: "epoch-2", ID: "another", Keep: []string{"n1"}})
+	if !s.table.Expelled("j") || s.table.Expelled("i9") {
+		t.Error("a recovery expels whom it does not keep, and nobody else")
+	}
+}

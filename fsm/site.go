@@ -70,7 +70,7 @@ func (r Renew) apply(e *edit) Outcome {
 	e.epoch, e.id = strings.Clone(r.Epoch), strings.Clone(r.ID)
 	for _, m := range slices.Collect(e.members.all()) {
 		if !slices.Contains(r.Keep, m.id) {
-			e.members.remove(e.own, m.id)
+			e.expel(m)
 		}
 	}
 	e.amend("site/renew", e.site, "epoch "+e.epoch)

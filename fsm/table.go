@@ -38,6 +38,7 @@ type Table struct {
 	peersVersion uint64
 	heldBack     []string // members kept from voting, sorted; replaced, never altered
 	members      tree[incarnation]
+	expelled     []string // incarnations, the newest last; replaced, never altered
 
 	authority         authority
 	gossipKeys        []string // replaced, never altered

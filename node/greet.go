@@ -42,6 +42,8 @@ func (n *Node) stranger(g greeting) error {
 		return strangerTo(me.Site, me.SiteID, g.Node, g.Site, g.SiteID)
 	case g.Node == me.Node:
 		return fmt.Errorf("both are called %s: give each node its own --id", g.Node)
+	case n.machine.Table().Expelled(g.Instance):
+		return fmt.Errorf("%s is no member any more: %s", g.Node, removed)
 	case known != "" && known != g.Instance:
 		return fmt.Errorf("%s", amnesia(g.Node))
 	}
