@@ -268,7 +268,7 @@ func (zeros) Read(p []byte) (int, error) {
 }
 
 // TestFrozenDisk freezes the file system beneath the leader: its heartbeats go on and its log does not. It must make room
-// for another leader, and end with a status that tells.
+// for another leader, and end with a status that tells. A follower whose disk hangs is in nobody's way, and only waits.
 func TestFrozenDisk(t *testing.T) {
 	s := &site{driver: startDriver(t), owner: t}
 	s.nodes = append(s.nodes, newNode(t, "frozen", "--gateway-endpoint="), newNode(t, "n2", "--gateway-endpoint="), newNode(t, "n3", "--gateway-endpoint="))
@@ -306,10 +306,20 @@ func TestFrozenDisk(t *testing.T) {
 	says(t, "frozen-disk", linesWith(text[i:], "error: "))
 
 	frozen.start(t, frozen.at)
+	s.complete(t, 3)
+	freeze(t, frozen.dir)
+	_, term = rest.leaderAfter(t, 0)
+	l.advances(t, 50)
+	if _, now := rest.leaderAfter(t, 0); now != term {
+		t.Errorf("a follower with a disk that hangs cost an election: term %d after %d", now, term)
+	}
+	thaw(t, frozen.dir)
 	l.aim(t)
 	s.complete(t, 3)
 	l.advances(t, 50)
-	s.holds(t, l.finish(t))
+	f := l.finish(t)
+	s.caughtUp(t, f)
+	s.holds(t, f)
 }
 
 // without is the site as it is seen when nobody asks one of its nodes.
