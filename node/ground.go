@@ -59,7 +59,7 @@ type raftGround struct {
 	logs      raft.LogStore
 	stable    raft.StableStore
 	snapshots raft.SnapshotStore
-	transport raft.Transport
+	transport raftTransport
 	close     func() error
 	bolt      func() bbolt.Stats // nil in a simulation
 	damaged   func() uint64      // how often a file was not what was written; nil in a simulation

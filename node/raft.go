@@ -58,10 +58,12 @@ func (n *Node) startRaft(notify chan<- bool) error {
 		return fmt.Errorf("the log in %s is gone: %s", n.cfg.DataDir, amnesia(n.cfg.ID))
 	}
 	n.members.setMember(seasoned)
-	n.raft, err = raft.NewRaft(n.raftConfig(notify), n.machine, g.logs, g.stable, g.snapshots, g.transport)
+	trans := &steady{raftTransport: g.transport}
+	n.raft, err = raft.NewRaft(n.raftConfig(notify), n.machine, g.logs, g.stable, g.snapshots, trans)
 	if err != nil {
 		return fmt.Errorf("start Raft: %w", err)
 	}
+	trans.raft.Store(n.raft)
 	return nil
 }
 
