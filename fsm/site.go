@@ -54,6 +54,12 @@ func (f Found) fault() string {
 	return levelFault(cmp.Or(f.Level, 1))
 }
 
+// MaxFormer is how many of the ids that a site gave up it still knows.
+const MaxFormer = 16
+
+// Former tells whether an id is that of an earlier life of this site.
+func (t *Table) Former(id string) bool { return id != "" && slices.Contains(t.former, id) }
+
 func (r Renew) apply(e *edit) Outcome {
 	fault := cmp.Or(textFault("epoch", r.Epoch, MaxName), wordFault("id", r.ID))
 	if fault == "" && len(r.Keep) > MaxMembers {
@@ -67,6 +73,8 @@ func (r Renew) apply(e *edit) Outcome {
 	case r.ID == e.id:
 		return e.refuse(Conflict, e.site, fmt.Sprintf("id: %s is the site's present one; mint another", quote(r.ID)))
 	}
+	kept := e.former[max(0, len(e.former)+1-MaxFormer):]
+	e.former = append(slices.Clip(slices.Clone(kept)), e.id) // older tables share it
 	e.epoch, e.id = strings.Clone(r.Epoch), strings.Clone(r.ID)
 	for _, m := range slices.Collect(e.members.all()) {
 		if !slices.Contains(r.Keep, m.id) {

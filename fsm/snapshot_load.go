@@ -129,7 +129,7 @@ func (l *loader) table() (*Table, error) {
 		return nil, err
 	}
 	t := &Table{
-		version: h.version, site: strings.Clone(h.site), as: h.as, epoch: strings.Clone(h.epoch), id: h.id, heldBack: h.heldBack, expelled: h.expelled,
+		version: h.version, site: strings.Clone(h.site), as: h.as, epoch: strings.Clone(h.epoch), id: h.id, heldBack: h.heldBack, expelled: h.expelled, former: h.former,
 		local: plant(l.local), learned: plant(l.learned), byPeer: plant(l.announced()),
 		peersVersion: h.peersVersion, peers: plant(l.peers), members: plant(l.members),
 		authority: h.authority, gossipKeys: h.gossipKeys, gossipKeysVersion: h.gossipKeysVersion,

@@ -156,6 +156,8 @@ func decodeHeader(s *scanner) (h header) {
 			h.members = inner.uint()
 		case 24:
 			h.audit = inner.uint()
+		case 26:
+			h.former = append(h.former, strings.Clone(inner.text()))
 		case 25:
 			h.expelled = append(h.expelled, strings.Clone(inner.text()))
 		}

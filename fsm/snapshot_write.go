@@ -156,7 +156,7 @@ type header struct {
 	old, young                    uint64 // requests of each generation
 	oldSince, youngSince          int64
 	applied                       uint64
-	heldBack, expelled            []string
+	heldBack, expelled, former    []string
 
 	id                               string
 	level                            int // 0 for 1: such a snapshot has the bytes that older builds give it
@@ -173,7 +173,7 @@ func headerOf(t *Table, applied uint64) header {
 		peers: uint64(t.peers.len), local: uint64(t.local.len), learned: uint64(t.learned.len),
 		old: uint64(t.memory.old.requests.len), oldSince: t.memory.old.since,
 		young: uint64(t.memory.young.requests.len), youngSince: t.memory.young.since,
-		applied: applied, heldBack: t.heldBack, expelled: t.expelled,
+		applied: applied, heldBack: t.heldBack, expelled: t.expelled, former: t.former,
 		id: t.id, authority: t.authority, gossipKeys: t.gossipKeys,
 		gossipKeysVersion: t.gossipKeysVersion, tokensVersion: t.tokensVersion,
 		tokens: uint64(t.tokens.len), members: uint64(t.members.len), audit: uint64(t.trail.len()),
@@ -211,7 +211,8 @@ func (h header) encode(b []byte) []byte {
 	b = appendUint(b, 22, h.tokens)
 	b = appendUint(b, 23, h.members)
 	b = appendUint(b, 24, h.audit)
-	return appendTexts(b, 25, h.expelled)
+	b = appendTexts(b, 25, h.expelled)
+	return appendTexts(b, 26, h.former)
 }
 
 // encode leaves out what an own route has from its table.

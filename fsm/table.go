@@ -38,6 +38,7 @@ type Table struct {
 	peersVersion uint64
 	heldBack     []string // members kept from voting, sorted; replaced, never altered
 	members      tree[incarnation]
+	former       []string // ids of the site's earlier lives, the newest last; replaced, never altered
 	expelled     []string // incarnations, the newest last; replaced, never altered
 
 	authority         authority

@@ -79,14 +79,14 @@ func (n *Node) failed(from caller, what string, err error) {
 
 func (n *Node) recognise(ctx context.Context, from caller, text string) (credential, error) {
 	admin := credential{who: pipeline.Identity{Name: "admin", Role: pipeline.Admin}}
-	t := n.machine.Table()
 	switch {
 	case n.locked() && !from.local:
 		return credential{}, failure(unauthenticated, "this node waits to be taken into a site, and until then obeys only its own machine: run `catalyst init` or `catalyst join` there")
 	case n.cfg.AdminToken != "" && sameSecret(text, n.cfg.AdminToken):
 		return admin, nil
-	case n.cfg.AdminToken == "" && !n.secured() && t.NumTokens() == 0:
-		return admin, nil // a site without credentials, on loopback or knowingly open
+	case n.cfg.AdminToken == "" && n.open():
+		admin.who.Unasked = true
+		return admin, nil
 	case text == "":
 		return credential{}, failure(unauthenticated, "this site wants a token: give it with --token (CATALYST_TOKEN)")
 	}
@@ -94,6 +94,13 @@ func (n *Node) recognise(ctx context.Context, from caller, text string) (credent
 		return credential{}, failure(unauthenticated, "the token is not valid at this site: check --token (CATALYST_TOKEN)")
 	}
 	return n.tokenShown(ctx, text)
+}
+
+// open says whether this is a site without credentials, on loopback or
+// knowingly open. A node that has just started remembers whether it was.
+func (n *Node) open() bool {
+	t := n.machine.Table()
+	return !n.secured() && t.NumTokens() == 0 && (!n.who().Guarded || n.ready.Load())
 }
 
 // tokenShown finds the site's own record of a token, which may be newer than
@@ -104,7 +111,7 @@ func (n *Node) tokenShown(ctx context.Context, text string) (credential, error) 
 	case err == nil || !n.isNews(text):
 		return c, err
 	case !n.catchUpWith(ctx):
-		return c, failure(unavailable, "this node does not reach the site's leader, and cannot tell whether the token is valid: ask another node, or again later")
+		return c, failure(unavailable, "this node cannot tell whether the token is valid, as the site has no leader that it reaches: %s", n.quorumNow())
 	}
 	return n.tokenKnown(text)
 }
@@ -116,8 +123,32 @@ func (n *Node) isNews(text string) bool {
 	if err != nil || shown.Kind != trust.ClientToken {
 		return false
 	}
-	_, known := n.machine.Table().Token(shown.ID)
+	_, known := n.token(shown.ID)
 	return !known
+}
+
+// token is the site's record of one. Until this node has caught up with a leader
+// after its start, what stands in its own log counts, too: without a quorum an
+// operator could not even ask what is wrong.
+func (n *Node) token(id string) (fsm.Token, bool) {
+	k, known := n.machine.Table().Token(id)
+	if known || n.ready.Load() {
+		return k, known
+	}
+	return n.foretold().Token(id)
+}
+
+// foretold is the table that this node's log leads to, committed or not, as it
+// was at the start.
+func (n *Node) foretold() *fsm.Table {
+	n.foretelling.Do(func() {
+		t, err := replayed(n.stores.snapshots, n.stores.logs)
+		if err != nil {
+			n.log.Warn("read the log ahead of its leader", "site", n.site(), "node", n.cfg.ID, "err", err)
+		}
+		n.foretells = t
+	})
+	return n.foretells
 }
 
 func (n *Node) tokenKnown(text string) (credential, error) {
@@ -128,7 +159,7 @@ func (n *Node) tokenKnown(text string) (credential, error) {
 	case shown.Kind == trust.JoinToken:
 		return credential{}, failure(unauthenticated, "this is a join token, which takes a node into the site: use it with `catalyst join`, and a client token here")
 	}
-	k, known := n.machine.Table().Token(shown.ID)
+	k, known := n.token(shown.ID)
 	if !known || !shown.Matches(k.Hash) || k.Role == fsm.RoleJoin {
 		return credential{}, failure(unauthenticated, "the token %s is not valid at this site: it was revoked, or is another site's; `catalyst token list` shows those there are", shown.ID)
 	}
@@ -154,10 +185,13 @@ func identityOf(k fsm.Token) pipeline.Identity {
 
 // holds says whether a credential still stands.
 func (n *Node) holds(c credential) error {
-	if c.token == "" {
+	switch {
+	case c.who.Unasked && !n.open():
+		return failure(unauthenticated, "this site wants a token by now: give it with --token (CATALYST_TOKEN)")
+	case c.token == "":
 		return nil
 	}
-	k, known := n.machine.Table().Token(c.token)
+	k, known := n.token(c.token)
 	switch {
 	case !known:
 		return failure(unauthenticated, "the token %s has been revoked", c.token)

@@ -94,6 +94,9 @@ func (n *Node) applyOnce(ctx context.Context, who pipeline.Identity, a pipeline.
 
 // decide runs the pipeline in a term of this node.
 func (n *Node) decide(ctx context.Context, t *term, who pipeline.Identity, a pipeline.Action) (any, error) {
+	if who.Unasked && n.machine.Table().NumTokens() > 0 {
+		return nil, failure(unauthenticated, "this site wants a token by now: give it with --token (CATALYST_TOKEN)")
+	}
 	if why := n.full.Load(); why != nil {
 		return nil, failure(unavailable, "the site takes no changes: %s; nothing was applied", *why)
 	}

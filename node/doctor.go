@@ -121,9 +121,9 @@ func (n *Node) checkLevel() Check {
 		return ok("version", "%s, knows level %d", n.cfg.Version, n.level())
 	}
 	c := ok("version", "%s, the site is at level %d", n.cfg.Version, n.machine.Table().Level())
-	if lowest, by := n.lowestLevel(e); lowest < n.level() && by != "" {
+	if _, behind := n.lowestLevel(e); len(behind) > 0 {
 		c.Detail += fmt.Sprintf(", this node knows %d", n.level())
-		return c.warn(by + " holds the newer features back: it is older, or away; upgrade or remove it")
+		return c.warn("the newer features are held back by " + strings.Join(behind, ", ") + ": older, or away; upgrade or remove them")
 	}
 	return c
 }

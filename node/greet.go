@@ -19,7 +19,9 @@ type greeting struct {
 	SiteID   string `json:"siteId,omitempty"`
 	Node     string `json:"node"`
 	Instance string `json:"instance"`
+	Last     uint64 `json:"last"`              // how far its log is
 	Refusal  string `json:"refusal,omitempty"` // in an answer: why it ends here
+	Former   bool   `json:"former,omitempty"`  // in an answer: the site has given up the life that the other end is of
 }
 
 const (
@@ -30,7 +32,7 @@ const (
 
 func (n *Node) greeting() greeting {
 	i := n.who()
-	return greeting{Site: i.Site, SiteID: i.SiteID, Node: i.Node, Instance: i.Instance}
+	return greeting{Site: i.Site, SiteID: i.SiteID, Node: i.Node, Instance: i.Instance, Last: n.stores.last()}
 }
 
 // stranger says why another node must not replicate with this one.
@@ -44,7 +46,9 @@ func (n *Node) stranger(g greeting) error {
 		return fmt.Errorf("both are called %s: give each node its own --id", g.Node)
 	case n.machine.Table().Expelled(g.Instance):
 		return fmt.Errorf("%s is no member any more: %s", g.Node, removed)
-	case known != "" && known != g.Instance:
+	case known != "" && known != g.Instance && g.Last <= n.machine.Applied():
+		// One that replaced it holds at least the entry that says so, which may
+		// not have come here yet: this node would refuse the leader that has it.
 		return fmt.Errorf("%s", amnesia(g.Node))
 	}
 	return nil
@@ -57,8 +61,8 @@ func strangerTo(site, siteID, node, itsSite, itsSiteID string) error {
 	case itsSite != site:
 		return fmt.Errorf("%s is a node of site %q, this is site %q: nodes of different sites are peered, not joined", node, itsSite, site)
 	case itsSiteID != "" && siteID != "" && itsSiteID != siteID:
-		return fmt.Errorf("%s holds the state of another site of the name %q, or of this one before catalyst recover (site id %s, here it is %s): empty its data directory and join it anew",
-			node, site, itsSiteID, siteID)
+		return fmt.Errorf("%s and this node hold the states of two sites of the name %q (site ids %s and %s), or one of them that from before catalyst recover: "+
+			"find out which of the two does not belong here, empty its data directory and join it anew", node, site, itsSiteID, siteID)
 	}
 	return nil
 }
@@ -84,6 +88,9 @@ func (n *Node) greet(c net.Conn) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("the other end does not greet as a node: %w", err)
+	case answer.Former:
+		n.stopSoon(dismissal(fmt.Sprintf("it was recovered from %s without this node (catalyst recover): empty this node's data directory and join it anew", answer.Node)))
+		return &refusedNode{"the site was recovered without this node"}
 	case answer.Refusal != "":
 		return &refusedNode{fmt.Sprintf("%s refuses this node: %s", answer.Node, answer.Refusal)}
 	}
@@ -102,7 +109,7 @@ func (n *Node) answer(c net.Conn, vouched string) error {
 	}
 	mine := n.greeting()
 	if err != nil {
-		mine.Refusal = err.Error()
+		mine.Refusal, mine.Former = err.Error(), n.machine.Table().Former(g.SiteID)
 	}
 	if e := writeGreeting(c, mine); err == nil {
 		err = e

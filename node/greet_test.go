@@ -27,6 +27,7 @@ func nodeKnown(t *testing.T, me identity, known map[string]string) *Node {
 		t.Fatal(err)
 	}
 	n.self.now.Store(&me)
+	n.stores = &raftGround{logs: raft.NewInmemStore(), snapshots: raft.NewInmemSnapshotStore()}
 	ops := []fsm.Command{{Op: fsm.Found{Site: me.Site, AS: 1, Epoch: "1", ID: "11111111-1111-4111-8111-111111111111", Level: 2}}}
 	for _, id := range sortedKeys(known) {
 		ops = append(ops, fsm.Command{Op: fsm.Admit{ID: id, Instance: known[id]}})
@@ -60,9 +61,11 @@ func TestWhoGreetsHowIsTakenOrRefused(t *testing.T) {
 		"one that is new":                 {greeting{Site: "paris", SiteID: "site-1", Node: "c", Instance: "instance-c"}, "c", nil},
 		"one that holds no state yet":     {greeting{Site: "paris", Node: "c", Instance: "instance-c"}, "c", nil},
 		"another site":                    {greeting{Site: "rome", SiteID: "site-2", Node: "b", Instance: "instance-b"}, "", []string{`site "rome"`, `site "paris"`, "peered, not joined"}},
-		"another site of the name":        {greeting{Site: "paris", SiteID: "site-2", Node: "c", Instance: "instance-c"}, "c", []string{"site-2", "site-1", "empty its data directory and join it anew"}},
+		"two sites of the name":           {greeting{Site: "paris", SiteID: "site-2", Node: "c", Instance: "instance-c"}, "c", []string{"site-2", "site-1", "empty its data directory and join it anew"}},
 		"its own name":                    {greeting{Site: "paris", SiteID: "site-1", Node: "a", Instance: "instance-a"}, "a", []string{"both are called a", "--id"}},
 		"a member that lost its data":     {greeting{Site: "paris", Node: "b", Instance: "instance-new"}, "b", []string{"b has lost the data", "catalyst member remove b", "join it anew"}},
+		"which holds no more than this":   {greeting{Site: "paris", SiteID: "site-1", Node: "b", Instance: "instance-new", Last: 1}, "b", []string{"b has lost the data"}},
+		"one in the place of a member":    {greeting{Site: "paris", SiteID: "site-1", Node: "b", Instance: "instance-new", Last: 2}, "b", nil}, // what says so is not here yet
 		"a member without an incarnation": {greeting{Site: "paris", SiteID: "site-1", Node: "b"}, "b", []string{"b has lost the data"}},
 		"an impostor":                     {greeting{Site: "paris", SiteID: "site-1", Node: "b", Instance: "instance-b"}, "c", []string{"certificate is that of node c, not of b"}},
 		"an impostor with a new name":     {greeting{Site: "paris", SiteID: "site-1", Node: "d", Instance: "instance-d"}, "b", []string{"certificate is that of node b, not of d"}},
@@ -113,7 +116,7 @@ func TestTheDiallerJudgesWhoAnswers(t *testing.T) {
 	}{
 		"a member":                 {identity{Node: "b", Site: "paris", SiteID: "site-1", Instance: "instance-b"}, nil, nil},
 		"which lost its data":      {identity{Node: "b", Site: "paris", Instance: "instance-new"}, nil, []string{"b has lost the data"}},
-		"of another site":          {identity{Node: "b", Site: "paris", SiteID: "site-2", Instance: "instance-b"}, nil, []string{"b refuses this node", "another site of the name"}},
+		"of another site":          {identity{Node: "b", Site: "paris", SiteID: "site-2", Instance: "instance-b"}, nil, []string{"b refuses this node", "two sites of the name"}},
 		"which knows this one not": {identity{Node: "b", Site: "paris", SiteID: "site-1", Instance: "instance-b"}, map[string]string{"a": "instance-old"}, []string{"b refuses this node", "a has lost the data"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,6 +20,7 @@ type identity struct {
 	SiteID   string   `json:"siteId,omitempty"`  // empty until it is in a site
 	Secured  bool     `json:"secured,omitempty"` // it has a certificate of that site
 	Member   bool     `json:"member,omitempty"`  // it holds a log of that site
+	Guarded  bool     `json:"guarded,omitempty"` // the site wants tokens
 	Instance string   `json:"instance"`          // minted with the directory: another one under the same id has lost its memory
 	Epoch    string   `json:"epoch,omitempty"`
 	Gossip   []string `json:"gossip,omitempty"` // addresses of the other nodes
@@ -115,6 +116,9 @@ func (n *Node) rememberPeers() {
 	err := n.self.alter(func(i *identity) {
 		i.Epoch = cmp.Or(t.Epoch(), i.Epoch) // empty until the log is replayed
 		i.Member = i.Member || n.raft.LastIndex() > 0
+		if t.Epoch() != "" && n.ready.Load() {
+			i.Guarded = t.NumTokens() > 0
+		}
 		if i.Renewal == nil {
 			i.SiteID = cmp.Or(t.ID(), i.SiteID)
 		}

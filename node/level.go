@@ -3,6 +3,8 @@ package node
 import (
 	"cmp"
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/catalyst/orchestrator/fsm"
 	"github.com/catalyst/orchestrator/pipeline"
@@ -26,9 +28,9 @@ func (n *Node) needs(level int, what string) *pipeline.Result {
 	if n.allows(level) {
 		return nil
 	}
-	_, by := n.lowestLevel(electorate{servers: n.configuration()})
-	r := pipeline.Refuse(fsm.Conflict, "%s needs the site's feature level %d, and it is at %d: %s holds it back, being older or away; upgrade it and the level rises by itself",
-		what, level, n.machine.Table().Level(), cmp.Or(by, n.cfg.ID))
+	_, behind := n.lowestLevel(electorate{servers: n.configuration()})
+	r := pipeline.Refuse(fsm.Conflict, "%s needs the site's feature level %d, and it is at %d: held back by %s, older or away; upgrade there, and the level rises by itself",
+		what, level, n.machine.Table().Level(), cmp.Or(strings.Join(behind, ", "), n.cfg.ID))
 	return &r
 }
 
@@ -43,17 +45,18 @@ func (n *Node) raiseLevel(ctx context.Context, log *proposer, c electorate) (boo
 	return true, n.commit(ctx, log, fsm.Raise{Level: lowest})
 }
 
-// lowestLevel is the newest level that every member knows, and a member that
-// keeps it from being higher.
-func (n *Node) lowestLevel(c electorate) (lowest int, by string) {
-	lowest, by = n.level(), ""
+// lowestLevel is the newest level that every member knows, and the members
+// that do not know as new a one as this node.
+func (n *Node) lowestLevel(c electorate) (lowest int, behind []string) {
+	lowest = n.level()
 	for _, s := range c.servers {
 		if string(s.ID) == n.cfg.ID {
 			continue
 		}
-		if level := n.members.all()[string(s.ID)].Level; level < lowest {
-			lowest, by = level, string(s.ID)
+		if level := n.members.all()[string(s.ID)].Level; level < n.level() {
+			lowest, behind = min(lowest, level), append(behind, string(s.ID))
 		}
 	}
-	return lowest, by
+	slices.Sort(behind)
+	return lowest, behind
 }

@@ -33,7 +33,7 @@ func (l logLines) Write(line []byte) (int, error) {
 
 // gist is a line without what differs from one try to the next.
 func gist(line []byte) string {
-	for _, detail := range []string{" backoff time=", " error="} {
+	for _, detail := range []string{" backoff time=", " error=", " from="} {
 		line, _, _ = bytes.Cut(line, []byte(detail))
 	}
 	return string(line)

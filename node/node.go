@@ -56,6 +56,9 @@ type Node struct {
 	stores    *raftGround
 	addresses Addresses
 
+	foretelling sync.Once
+	foretells   *fsm.Table
+
 	changing  chan struct{} // held while the site's members are changed
 	listening chan struct{}
 	listing   chan struct{} // a slot for each list being made

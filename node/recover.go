@@ -184,6 +184,36 @@ func addressIn(dir string) string {
 	return a.Raft
 }
 
+// replayed is the newest snapshot of a running node with its whole log applied.
+func replayed(snapshots raft.SnapshotStore, logs raft.LogStore) (*fsm.Table, error) {
+	machine := fsm.NewMachine()
+	all, err := snapshots.List()
+	if err != nil {
+		return machine.Table(), err
+	}
+	if len(all) > 0 {
+		_, state, err := snapshots.Open(all[0].ID)
+		if err != nil {
+			return machine.Table(), err
+		}
+		if err := machine.Restore(state); err != nil {
+			return machine.Table(), err
+		}
+	}
+	first, err := logs.FirstIndex()
+	if err != nil {
+		return machine.Table(), err
+	}
+	last, err := logs.LastIndex()
+	for i := first; err == nil && first > 0 && i <= last; i++ {
+		var l raft.Log
+		if err = logs.GetLog(i, &l); err == nil && l.Type == raft.LogCommand && i > machine.Applied() {
+			machine.Apply(&l)
+		}
+	}
+	return machine.Table(), err
+}
+
 // tableIn is the newest snapshot with the whole log applied.
 func tableIn(dir string, report storage.Report) (*fsm.Table, error) {
 	machine := fsm.NewMachine()

@@ -211,7 +211,7 @@ func TestARecoveredSiteLivesOnAlone(t *testing.T) {
 			if err := n.stranger(greeting{Site: "paris", SiteID: lostSite, Node: "b", Instance: "instance-b"}); err == nil {
 				t.Error("a node of the old life is taken for one of the new")
 			} else {
-				wantWords(t, err.Error(), "another site of the name", "empty its data directory and join it anew")
+				wantWords(t, err.Error(), "two sites of the name", "empty its data directory and join it anew")
 			}
 			if out, _, err := n.leadership.current.Load().proposer.Propose(t.Context(), fsm.Command{Op: fsm.Put{Mode: fsm.Create, Service: fsm.Service{Name: "after", Endpoint: "http://a:80/", Protocol: "http"}}}); err != nil || out.Code != "" {
 				t.Errorf("a change: %+v, %v", out, err)

@@ -30,4 +30,6 @@ type Identity struct {
 	Name string `json:"name"`
 	Role Role   `json:"role"`
 	Site string `json:"site,omitempty"` // of a Peer: the site it speaks for
+
+	Unasked bool `json:"unasked,omitempty"` // it showed nothing, as its node knew of no tokens
 }
