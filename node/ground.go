@@ -74,6 +74,15 @@ func (g *raftGround) received() int64 {
 	return g.link.received.Load()
 }
 
+// last is the index of the newest entry, in the log or in a snapshot.
+func (g *raftGround) last() uint64 {
+	last, _ := g.logs.LastIndex()
+	if all, err := g.snapshots.List(); err == nil && len(all) > 0 {
+		last = max(last, all[0].Index)
+	}
+	return last
+}
+
 // snapshotBytes is the size of the newest snapshot; 0 where there is none.
 func (g *raftGround) snapshotBytes() int64 {
 	all, err := g.snapshots.List()
