@@ -12,7 +12,7 @@ import (
 
 // sniff sends bytes to a sniffed end and returns what that read, and what it
 // answered.
-func sniff(t *testing.T, s *sniffed, sent string) (read string, err error, answered string) {
+func sniff(t *testing.T, s *sniffed, sent string) (read, answered string, err error) {
 	t.Helper()
 	near, far := net.Pipe()
 	s.Conn = far
@@ -28,7 +28,7 @@ func sniff(t *testing.T, s *sniffed, sent string) (read string, err error, answe
 	}()
 	data, err := io.ReadAll(s)
 	_ = far.Close()
-	return string(data), err, <-got
+	return string(data), <-got, err
 }
 
 func TestWhoSpeaksOtherwiseIsToldSo(t *testing.T) {
@@ -45,7 +45,7 @@ func TestWhoSpeaksOtherwiseIsToldSo(t *testing.T) {
 		"plain to TLS, for raft": {&sniffed{tls: true}, "c", errPlainToTLS, ""},
 		"TLS to plain":           {&sniffed{}, hello[:1], errTLSToPlain, "HTTP/1.1 400"},
 	} {
-		read, err, answered := sniff(t, c.end, c.sent)
+		read, answered, err := sniff(t, c.end, c.sent)
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
