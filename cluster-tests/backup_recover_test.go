@@ -1,7 +1,6 @@
 package clustertests
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -77,29 +76,17 @@ func TestRecover(t *testing.T) {
 	})
 }
 
-// refusesOldLife starts a node with the data of the site's former life: the site has nothing to do with it, and the node's log
-// and its doctor tell why.
+// refusesOldLife starts a node with the data of the site's former life, and waits until it has ended and said why.
 func refusesOldLife(t *testing.T, s *site, n *node) {
 	voters := s.leaderStatus(t).Voters
 	n.start(t, n.at)
-	var told string
-	eventually(t, "the log of "+n.id+" tells why it is refused", func() error {
-		if told = linesWith(string(tail(n.log.Name(), 1<<20)), `"refused a Raft connection"`); told == "" {
-			return errors.New("it does not")
-		}
-		return nil
-	})
-	line, _, _ := strings.Cut(told, "\n")
-	told = decode[struct{ Err string }](t, []byte(line)).Err
-	doctor := s.cli(t, n, 1, "doctor")
-	says(t, "old-life", told+"\n\n$ catalyst doctor\n"+doctor.stdout+doctor.stderr)
-	if err := n.ready(); err == nil {
-		t.Errorf("%s is of the old life, and ready", n.id)
+	if n.await(t) == 0 {
+		t.Errorf("%s is of the old life, and ended with status 0", n.id)
 	}
+	says(t, "old-life", linesWith(string(tail(n.log.Name(), 64<<10)), "error: "))
 	if now := s.leaderStatus(t); now.Voters != voters || now.Leader != s.nodes[0].id {
 		t.Errorf("the site has %d voters and is led by %q, and had %d", now.Voters, now.Leader, voters)
 	}
-	n.stop(t)
 }
 
 // contents is every file beneath dir with its size and a digest, to see whether something has changed.

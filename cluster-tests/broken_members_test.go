@@ -228,3 +228,36 @@ func alone(t testing.TB, s *site, n *node, args ...string) ran {
 	t.Helper()
 	return cli(t, []string{"CATALYST_ADDR=" + n.ws(), fmt.Sprint("CATALYST_TOKEN=", s.token[0])}, append(args, "--timeout", "2s")...)
 }
+
+// TestNobodyIsAdminOfATableThatIsNotThere: the tokens of a site are in its log. A node that has just started and cannot have
+// it applied yet, for want of a leader, must not take a site with tokens for one without.
+func TestNobodyIsAdminOfATableThatIsNotThere(t *testing.T) {
+	s := startSite(t, 3, "--gateway-endpoint=")
+	made := s.cli(t, s.nodes[0], 0, "token", "create", "--role", "admin")
+	for _, n := range s.nodes {
+		n.crash(t)
+	}
+	early := s.nodes[0]
+	early.start(t, early.at)
+	c := s.driver.dial(t, early) // without a token
+	defer c.close(t)
+	var told status
+	_ = c.ask(&told, "status") // it may be answered, or not: what matters is what comes after
+
+	s.token = []any{strings.TrimSpace(made.stdout)}
+	for _, n := range s.nodes[1:] {
+		n.start(t, n.at)
+	}
+	s.complete(t, 3)
+	for _, a := range []action{
+		creation(service("sneaked")),
+		{Resource: "token", Action: "create", Data: map[string]string{"role": "admin"}},
+	} {
+		if r, err := c.apply(a); codeOf(err) != "unauthenticated" {
+			t.Errorf("%s on a session that showed no token: %v %v, want a rejection with code unauthenticated", asJSON(a), r, err)
+		}
+	}
+	if list := s.table(t, early, 0); len(list) > 0 {
+		t.Errorf("the site shows %s", asJSON(list))
+	}
+}
