@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/catalyst/orchestrator/transport"
 )
@@ -25,10 +27,11 @@ type links struct {
 
 // link is a session to one address, or the attempt to open it.
 type link struct {
-	ready chan struct{}      // closed when scope or err is set
-	scope *transport.Promise // pipelined on: it is never waited for
-	err   error
-	done  <-chan struct{} // closed when the session has ended
+	ready   chan struct{}      // closed when scope or err is set
+	scope   *transport.Promise // pipelined on: no call waits for it
+	err     error
+	refused atomic.Bool     // the far end does not take this node for one of its site
+	done    <-chan struct{} // closed when the session has ended
 }
 
 // run owns every session; it returns when all have ended.
@@ -80,7 +83,7 @@ func (k *link) over() bool {
 	default:
 		return false
 	}
-	if k.err != nil {
+	if k.err != nil || k.refused.Load() {
 		return true
 	}
 	select {
@@ -104,7 +107,24 @@ func (l *links) serve(k *link, address string) {
 	k.done = s.Done()
 	k.scope = s.Main().Call("connectionFromNode", l.token)
 	close(k.ready)
-	_ = s.Run(l.life) // why it ended reaches every call in flight
+	life, end := context.WithCancel(l.life)
+	defer end()
+	l.wg.Go(func() { k.heed(life, end) })
+	_ = s.Run(life) // why it ended reaches every call in flight
+}
+
+// heed ends a session in which this node was refused, once that was said to
+// all who called: the far end may not have heard yet that it is a member.
+func (k *link) heed(life context.Context, end func()) {
+	if _, err := k.scope.Await(life); err == nil || life.Err() != nil {
+		return
+	}
+	k.refused.Store(true)
+	select {
+	case <-time.After(farewell):
+	case <-life.Done():
+	}
+	end()
 }
 
 // dialNode opens a connection to a node of this site.

@@ -313,6 +313,37 @@ func TestANodeThatMissedAReplacementHearsTheNewOne(t *testing.T) {
 	})
 }
 
+// A node with a certificate that is not a member yet is refused as one. That is
+// not the last word: a moment later it is a member.
+func TestANodeThatWasRefusedTooEarlyIsHeardLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 27, "n1", "n2")
+		defer w.shutdown()
+		s := secure(w, nil, "n1")
+		n := w.start("n2", nil)
+		j := &joining{n: n, begun: time.Now(), tell: func(JoinProgress) {}}
+		gossip, refusal := j.enroll(t.Context(), w.hosts["n1"].rpcAddr(), s.join)
+		if refusal != nil {
+			t.Fatalf("enroll: %+v", refusal)
+		}
+		at := w.hosts["n1"].rpcAddr()
+		if _, err := n.keysFrom(t.Context(), at); code(err) != "unauthenticated" {
+			t.Fatalf("before it is a member: %v, want unauthenticated", err)
+		}
+		if err := n.members.join(gossip); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually("it is a member", n.isMember)
+		if _, err := n.keysFrom(t.Context(), at); err != nil {
+			t.Errorf("as a member: %v", err)
+		}
+		time.Sleep(time.Second)
+		if got := w.hosts["n1"].node.counts.sessions.Load(); got > 1 {
+			t.Errorf("%d sessions at n1, want one from n2 at most: the refused one has not ended", got)
+		}
+	})
+}
+
 // The same at a site without certificates, where nodes join by gossip: the
 // wiped one is sent away, and Raft never speaks with it.
 func TestAWipedNodeOfAPlainSiteIsSentAway(t *testing.T) {
