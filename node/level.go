@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -59,4 +60,20 @@ func (n *Node) lowestLevel(c electorate) (lowest int, behind []string) {
 	}
 	slices.Sort(behind)
 	return lowest, behind
+}
+
+// heedLevel ends a node of an older build than its site needs by now: it would
+// skip what it cannot read in the log, and its table would not be the others'.
+func (n *Node) heedLevel(ctx context.Context) {
+	for {
+		t := n.machine.Table()
+		if t.Level() > n.level() {
+			n.stop(fmt.Errorf("this version knows feature level %d, and site %s is at %d: it cannot read all of the log. "+
+				"Start the version that the other nodes run (catalyst members shows it) with the same data directory", n.level(), n.site(), t.Level()))
+			return
+		}
+		if _, err := n.machine.Await(ctx, t.Version()); err != nil {
+			return
+		}
+	}
 }

@@ -136,6 +136,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.wg.Go(func() { n.keepJoined(life, append(n.cfg.Join, n.who().Gossip...)) })
 	n.wg.Go(func() { n.becomeReady(life) })
 	n.wg.Go(func() { n.followKeys(life) })
+	n.wg.Go(func() { n.heedLevel(life) })
 	n.wg.Go(func() { n.keepCertified(life) })
 	n.wg.Go(func() { n.watchSpace(life) })
 	if n.cfg.SnapshotDir != "" {
