@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"maps"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,10 +102,15 @@ func (m *members) start(g ground) (address string, err error) {
 // join finds the site through any of the given gossip addresses.
 func (m *members) join(addresses []string) error {
 	n, err := m.list.Join(addresses)
-	if n > 0 {
+	if n > 0 || err == nil {
 		return nil
 	}
-	return err
+	// memberlist makes a list of it, with a line to each address.
+	_, list, found := strings.Cut(strings.Join(strings.Fields(err.Error()), " "), " occurred: * ")
+	if !found {
+		return err
+	}
+	return errors.New(strings.ReplaceAll(list, " * ", "; "))
 }
 
 // stop tells the others that this node goes on purpose, and stops gossiping.
@@ -260,16 +267,19 @@ const (
 func (n *Node) keepJoined(ctx context.Context, first []string) {
 	joined := len(first) == 0
 	var rejoin time.Time
-	complain := time.Now().Add(patienceToJoin) // the others may be starting, too
+	hurry := time.Now().Add(patienceToJoin) // the others may be starting, too
+	complain := hurry
 	for {
 		now := time.Now()
-		if !joined {
+		if !joined && (now.Before(hurry) || now.After(rejoin)) {
 			err := n.members.join(first)
 			joined = err == nil
-			if err != nil && n.askForKeys(ctx) != nil && now.After(complain) {
-				n.log.Warn("no node of the site can be reached yet", "addresses", first, "err", err)
+			cured := err != nil && n.secured() && n.askForKeys(ctx) == nil // with other keys the next try may do
+			if err != nil && !cured && now.After(complain) {
+				n.log.Warn("no node of the site takes this one in yet", "site", n.site(), "node", n.cfg.ID, "addresses", first, "err", err)
 				complain = now.Add(complainInterval)
 			}
+			rejoin = now.Add(rejoinInterval)
 		}
 		n.rememberPeers()
 		if joined && now.After(rejoin) && n.missesMembers() {
