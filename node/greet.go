@@ -32,7 +32,11 @@ const (
 
 func (n *Node) greeting() greeting {
 	i := n.who()
-	return greeting{Site: i.Site, SiteID: i.SiteID, Node: i.Node, Instance: i.Instance, Last: n.stores.last()}
+	g := greeting{Site: i.Site, SiteID: i.SiteID, Node: i.Node, Instance: i.Instance}
+	if stores := n.opened.Load(); stores != nil { // others may dial before all is open
+		g.Last = stores.last()
+	}
+	return g
 }
 
 // stranger says why another node must not replicate with this one.

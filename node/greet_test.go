@@ -27,7 +27,6 @@ func nodeKnown(t *testing.T, me identity, known map[string]string) *Node {
 		t.Fatal(err)
 	}
 	n.self.now.Store(&me)
-	n.stores = &raftGround{logs: raft.NewInmemStore(), snapshots: raft.NewInmemSnapshotStore()}
 	ops := []fsm.Command{{Op: fsm.Found{Site: me.Site, AS: 1, Epoch: "1", ID: "11111111-1111-4111-8111-111111111111", Level: 2}}}
 	for _, id := range sortedKeys(known) {
 		ops = append(ops, fsm.Command{Op: fsm.Admit{ID: id, Instance: known[id]}})
@@ -195,6 +194,30 @@ func FuzzReadGreeting(f *testing.F) {
 			t.Fatalf("written and read again: %+v, %v; want %+v", again, err, g)
 		}
 	})
+}
+
+// A greeting says how far the log is, be that in records or in a snapshot; it
+// may be asked for before either is open.
+func TestAGreetingSaysHowFarTheLogIs(t *testing.T) {
+	n := nodeKnown(t, identity{Node: "a", Site: "paris", Instance: "i"}, nil)
+	if got := n.greeting().Last; got != 0 {
+		t.Errorf("before the log is open: %d, want 0", got)
+	}
+	logs, snapshots := raft.NewInmemStore(), raft.NewInmemSnapshotStore()
+	n.opened.Store(&raftGround{logs: logs, snapshots: snapshots})
+	if err := logs.StoreLog(&raft.Log{Index: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.greeting().Last; got != 7 {
+		t.Errorf("with a log: %d, want 7", got)
+	}
+	_, trans := raft.NewInmemTransport("a")
+	if _, err := snapshots.Create(1, 9, 1, raft.Configuration{}, 1, trans); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.greeting().Last; got != 9 {
+		t.Errorf("with a snapshot beyond it: %d, want 9", got)
+	}
 }
 
 // A connection whose other end says nothing is let go without a complaint;

@@ -46,10 +46,11 @@ type Node struct {
 	failures      failures
 	ready         atomic.Bool
 	leaving       atomic.Bool
-	beginning     sync.Mutex               // held while this node is being taken into a site
-	founding      atomic.Pointer[founding] // of a site that init founds
-	full          atomic.Pointer[string]   // why this node takes no changes: its disk; nil while it does
-	exposed       bool                     // some address of this node is not on loopback
+	beginning     sync.Mutex                 // held while this node is being taken into a site
+	founding      atomic.Pointer[founding]   // of a site that init founds
+	full          atomic.Pointer[string]     // why this node takes no changes: its disk; nil while it does
+	opened        atomic.Pointer[raftGround] // stores, for who greets
+	exposed       bool                       // some address of this node is not on loopback
 
 	// Set while Run starts, before anything is served.
 	raft      *raft.Raft

@@ -50,6 +50,7 @@ func (n *Node) startRaft(notify chan<- bool) error {
 		return err
 	}
 	n.stores = g
+	n.opened.Store(g)
 	seasoned, err := raft.HasExistingState(g.logs, g.stable, g.snapshots)
 	if err != nil {
 		return fmt.Errorf("read the Raft log: %w", err)
