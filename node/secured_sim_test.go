@@ -511,6 +511,7 @@ func TestARotationUnderTrafficLosesNobody(t *testing.T) {
 		s := secure(w, nil, "n1", "n2", "n3")
 		term := w.leader().raft.CurrentTerm()
 		stop := s.traffic(25)
+		rings := w.follower().ringsUsed(t)
 		for range 5 {
 			s.must("keys", "rotate", map[string]any{})
 			for _, n := range w.running() {
@@ -526,6 +527,16 @@ func TestARotationUnderTrafficLosesNobody(t *testing.T) {
 		if now := w.leader().raft.CurrentTerm(); now != term {
 			t.Errorf("the term went from %d to %d", term, now)
 		}
+		used := rings()
+		for i, now := range used[1:] {
+			before := used[i]
+			if !before.has(now.Keys[0]) || !now.has(before.Keys[0]) {
+				t.Errorf("ring %d writes with a key that could not be read before, or cannot read what was written with the last", now.Version)
+			}
+		}
+		if len(used) < 1+3*5 {
+			t.Errorf("%d rings were used, want three for each rotation", len(used)-1)
+		}
 		for _, n := range w.running() {
 			for id, seen := range n.members.all() {
 				if seen.state != "alive" {
@@ -534,6 +545,30 @@ func TestARotationUnderTrafficLosesNobody(t *testing.T) {
 			}
 		}
 	})
+}
+
+func (k keyring) has(key []byte) bool {
+	return slices.ContainsFunc(k.Keys, func(other []byte) bool { return string(other) == string(key) })
+}
+
+// ringsUsed collects the gossip keys that the table has had until it is asked.
+func (n *Node) ringsUsed(t *testing.T) func() []keyring {
+	ctx, cancel := context.WithCancel(t.Context())
+	used := []keyring{n.gossipKeys()}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			table := n.machine.Table()
+			if k := n.gossipKeys(); k.Version > used[len(used)-1].Version {
+				used = append(used, k)
+			}
+			if _, err := n.machine.Await(ctx, table.Version()); err != nil {
+				return
+			}
+		}
+	}()
+	return func() []keyring { cancel(); <-done; return used }
 }
 
 // A whole site comes back on other addresses: Raft's configuration alone could
