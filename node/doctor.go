@@ -117,7 +117,7 @@ func (n *Node) checkWrites() Check {
 
 func (n *Node) checkLevel() Check {
 	e, err := n.electorate()
-	if err != nil || e.voters() == 0 {
+	if err != nil || n.machine.Table().Level() == 0 { // in no site, or nothing is applied yet
 		return ok("version", "%s, knows level %d", n.cfg.Version, n.level())
 	}
 	c := ok("version", "%s, the site is at level %d", n.cfg.Version, n.machine.Table().Level())

@@ -69,7 +69,8 @@ func (t *steady) failed(id raft.ServerID) {
 	}
 }
 
-// await waits as long as this node leads and the other is a member.
+// await waits as long as this node leads the same members. An attempt that
+// outlives a removal must not meet those to a successor of the same id.
 func (t *steady) await(id raft.ServerID) error {
 	t.mu.Lock()
 	through := t.lost[id]
@@ -77,23 +78,30 @@ func (t *steady) await(id raft.ServerID) error {
 	if through == nil {
 		return nil
 	}
+	members, leads := t.leads()
 	tick := time.NewTicker(steadyInterval)
 	defer tick.Stop()
-	for t.replicates(id) {
+	for leads {
 		select {
 		case <-through:
-			return nil
+			if now, leads := t.leads(); leads && now == members {
+				return nil
+			}
+			return errUnreachable
 		case <-tick.C:
+			var now uint64
+			now, leads = t.leads()
+			leads = leads && now == members
 		}
 	}
 	return errUnreachable
 }
 
-func (t *steady) replicates(id raft.ServerID) bool {
+// leads returns the index of the configuration, and whether this node leads.
+func (t *steady) leads() (members uint64, leads bool) {
 	r := t.raft.Load()
 	if r == nil || r.State() != raft.Leader {
-		return false
+		return 0, false
 	}
-	_, member := electorate{servers: r.GetConfiguration().Configuration().Servers}.find(string(id))
-	return member
+	return r.GetConfiguration().Index(), true
 }
