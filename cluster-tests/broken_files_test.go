@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -194,6 +195,16 @@ func TestNoCorruptionIsSilent(t *testing.T) {
 	}
 }
 
+var damages = []struct {
+	what string
+	do   func(path string) error
+}{
+	{"is gone", os.Remove},
+	{"is empty", func(path string) error { return os.Truncate(path, 0) }},
+	{"is cut in half", halve},
+	{"begins with zeros", zero},
+}
+
 // TestDamageIsTold does the plainest damage to each kind of file, and holds what the node says then.
 func TestDamageIsTold(t *testing.T) {
 	w := newWard(t)
@@ -201,37 +212,38 @@ func TestDamageIsTold(t *testing.T) {
 	for _, name := range w.files(t) {
 		kinds[filepath.Base(name)] = name
 	}
-	var told strings.Builder
-	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
-		name := kinds[kind]
-		for _, damage := range []struct {
-			what string
-			do   func(path string) error
-		}{
-			{"is gone", os.Remove},
-			{"is empty", func(path string) error { return os.Truncate(path, 0) }},
-			{"is cut in half", halve},
-			{"begins with zeros", zero},
-		} {
-			if kind == "raft.db" && damage.what == "begins with zeros" {
-				continue // of its two first pages the second may be the newer one, and then nothing is lost
-			}
-			t.Run(kind+" "+damage.what, func(t *testing.T) {
-				refusal, dir := w.wake(t, func(dir string) string {
-					if err := damage.do(filepath.Join(dir, name)); err != nil {
-						t.Fatal(err)
-					}
-					return name
-				})
-				fmt.Fprintf(&told, "%s %s:\n%s\n", kind, damage.what, orStarts(refusal))
-				if kind == "raft.db" && damage.what == "is cut in half" {
-					doctor := cli(t, []string{"CATALYST_ADDR=127.0.0.1:1"}, "doctor", "--data-dir", dir)
-					says(t, "damage-doctor", doctor.stdout+doctor.stderr)
+	told := map[string]string{}
+	var mu sync.Mutex // guards told
+	t.Run("each", func(t *testing.T) {
+		for kind, name := range kinds {
+			for order, damage := range damages {
+				if kind == "raft.db" && damage.what == "begins with zeros" {
+					continue // of its two first pages the second may be the newer one, and then nothing is lost
 				}
-			})
+				t.Run(kind+" "+damage.what, func(t *testing.T) {
+					t.Parallel()
+					refusal, dir := w.wake(t, func(dir string) string {
+						if err := damage.do(filepath.Join(dir, name)); err != nil {
+							t.Fatal(err)
+						}
+						return name
+					})
+					mu.Lock()
+					told[fmt.Sprint(kind, order)] = fmt.Sprintf("%s %s:\n%s\n", kind, damage.what, orStarts(refusal))
+					mu.Unlock()
+					if kind == "raft.db" && damage.what == "is cut in half" {
+						doctor := cli(t, []string{"CATALYST_ADDR=127.0.0.1:1"}, "doctor", "--data-dir", dir)
+						says(t, "damage-doctor", doctor.stdout+doctor.stderr)
+					}
+				})
+			}
 		}
+	})
+	var all strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(told)) {
+		all.WriteString(told[key])
 	}
-	says(t, "damage", told.String(), snapshotNames(w.files(t))...)
+	says(t, "damage", all.String(), snapshotNames(w.files(t))...)
 }
 
 func orStarts(refusal string) string {
