@@ -132,10 +132,12 @@ func (j *joining) enroll(ctx context.Context, address, text string) (gossip []st
 	case n.secured():
 		return refuse(fsm.Conflict, "%s has a certificate of site %q already: empty its --data-dir to join another", n.cfg.ID, n.site())
 	}
-	w, key, err := n.seekEnrolment(ctx, address, token)
+	w, key, err := j.askUntilLed(ctx, address, token)
 	var said *transport.Error
 	switch {
 	case err == nil:
+	case repeatable(err, ""):
+		return refuse(fsm.Conflict, "%s does not take this node in: %v", address, err)
 	case errors.As(err, &said) && codeOf(err) != internal:
 		return refuse(fsm.Forbidden, "%s does not take this node in: %s", address, said.Message)
 	default:
@@ -149,6 +151,21 @@ func (j *joining) enroll(ctx context.Context, address, text string) (gossip []st
 	n.log.Info("enrolled", "site", n.site(), "node", n.cfg.ID, "authority", token.Pin.String())
 	j.report("certified")
 	return w.Gossip, nil
+}
+
+// askUntilLed asks for the certificate again while the site elects a leader.
+func (j *joining) askUntilLed(ctx context.Context, address string, token trust.Token) (*welcome, []byte, error) {
+	for deadline := time.Now().Add(joinDeadline); ; {
+		w, key, err := j.n.seekEnrolment(ctx, address, token)
+		if !repeatable(err, "") || time.Now().After(deadline) {
+			return w, key, err
+		}
+		select {
+		case <-time.After(leaderPoll):
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		}
+	}
 }
 
 // enrolTrouble says without its wrapping why no session came about.
