@@ -339,3 +339,22 @@ func TestOwnCertificates(t *testing.T) {
 		says(t, "own-certificates-join-token", fmt.Sprint(got.stderr, got.stdout, "status ", got.status, "\n"))
 	})
 }
+
+// TestJoinDuringAnElection: a join that meets a site without a leader waits for the next one, and its token loses one use.
+func TestJoinDuringAnElection(t *testing.T) {
+	s := startSecured(t, 3)
+	made := s.makeToken(t, "join", "--uses", "1")
+	n := newNode(t, "n4", "--gateway-endpoint=")
+	n.start(t, anyPort)
+	leader, term := s.leaderAfter(t, 0)
+	leader.crash(t)
+	if got := s.join(t, n, made.Token); got.status != 0 {
+		t.Fatalf("catalyst join: %+v", got)
+	}
+	n.trust = leader.trust
+	s.nodes = append(s.nodes, n)
+	s.complete(t, 4)
+	if _, now := s.leaderAfter(t, term); now <= term {
+		t.Errorf("term %d as before: the crash took no effect", now)
+	}
+}

@@ -203,14 +203,27 @@ func TestRaftPort(t *testing.T) {
 			fmt.Fprintf(&told, "%s\n  %s\n", shown.what, said)
 		}
 	})
+	// The certificate of a removed member is good until it ends, and opens nothing any more.
+	client := s.dial(t, target)
+	insist(t, client, action{Resource: "member", Action: "remove", Data: args{"id": "c"}})
+	client.close(t)
+	s.node(t, "c").await(t)
+	s.complete(t, 2)
+	x := next()
+	conn := tls.Client(x.dial(t, target.at.Raft), &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{ours.issue(t, "ours", "node", "c")}})
+	_, _ = conn.Write(greeting(t, asNode(c)))
+	if answer := isRefused(t, "a removed member", conn); !strings.Contains(answer, `"refusal"`) {
+		t.Errorf("a removed member is greeted: %q", answer)
+	}
+	fmt.Fprintf(&told, "a member that was removed\n  %s\n", target.saidOf(t, x))
 	says(t, "raft-port", regexp.MustCompile(`127\.0\.0\.\d+:\d+`).ReplaceAllString(told.String(), "ADDRESS"))
 	s.logsEvents(t)
 }
 
-// logsEvents asserts that the log of each node is JSON, line by line.
+// logsEvents asserts that the log of each node that runs is JSON, line by line.
 func (s *site) logsEvents(t testing.TB) {
 	t.Helper()
-	for _, n := range s.nodes {
+	for _, n := range s.running() {
 		for _, l := range strings.Split(string(tail(n.log.Name(), 1<<20)), "\n") {
 			if l != "" && !json.Valid([]byte(l)) {
 				t.Errorf("the log of %s has a line that is no event: %s", n.id, l)
