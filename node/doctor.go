@@ -153,8 +153,12 @@ func (n *Node) checkMember(ctx context.Context, s raft.Server) Check {
 	if err != nil {
 		faults = append(faults, "RPC at "+seen.RPC+": "+err.Error())
 	}
-	if err := n.stores.reach(s.Address); err != nil {
-		faults = append(faults, "Raft at "+string(s.Address)+": "+err.Error())
+	at, err := n.members.raftAddress(s.ID)
+	if err == nil {
+		err = n.stores.reach(at)
+	}
+	if err != nil {
+		faults = append(faults, "Raft at "+string(at)+": "+err.Error())
 	}
 	if len(faults) > 0 {
 		c.Detail = strings.Join(faults, "; ")

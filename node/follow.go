@@ -101,9 +101,6 @@ func (f *following) consider(ctx context.Context, id string, s seen, c electorat
 		// It is new; or it belongs, and its addition was lost with a leader.
 		made, err = f.joins(ctx, id, s, c, belongs)
 		return made, true, err
-	case string(server.Address) != s.Raft:
-		n.log.Info("a node has moved", "site", n.site(), "node", id, "raft", s.Raft)
-		return true, true, n.readdress(server, s.Raft, c.index)
 	case server.Suffrage == raft.Nonvoter && c.voters() < maxVoters && !t.HeldBack(id):
 		if !n.caughtUp(ctx, s) {
 			return false, true, nil
@@ -154,13 +151,6 @@ func (n *Node) commit(ctx context.Context, log *proposer, op fsm.Op) error {
 		err = errors.New(out.Message)
 	}
 	return err
-}
-
-func (n *Node) readdress(s raft.Server, address string, index uint64) error {
-	if s.Suffrage == raft.Voter {
-		return n.raft.AddVoter(s.ID, raft.ServerAddress(address), index, configTimeout).Error()
-	}
-	return n.raft.AddNonvoter(s.ID, raft.ServerAddress(address), index, configTimeout).Error()
 }
 
 // removeLongFailed drops one member that has been gone for the whole grace,

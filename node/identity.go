@@ -15,18 +15,19 @@ import (
 // identity is node.json: who this data directory belongs to, and whom the
 // node knew, for finding the site again after a restart.
 type identity struct {
-	Node     string   `json:"node"`
-	Site     string   `json:"site"`
-	SiteID   string   `json:"siteId,omitempty"`  // empty until it is in a site
-	Secured  bool     `json:"secured,omitempty"` // it has a certificate of that site
-	Member   bool     `json:"member,omitempty"`  // it holds a log of that site
-	Guarded  bool     `json:"guarded,omitempty"` // the site wants tokens
-	Instance string   `json:"instance"`          // minted with the directory: another one under the same id has lost its memory
-	Epoch    string   `json:"epoch,omitempty"`
-	Gossip   []string `json:"gossip,omitempty"` // addresses of the other nodes
-	RPC      []string `json:"rpc,omitempty"`
-	Hosts    []string `json:"hosts,omitempty"`   // more names for its certificate
-	Renewal  *renewal `json:"renewal,omitempty"` // a recovery that is not in the log yet
+	Node     string            `json:"node"`
+	Site     string            `json:"site"`
+	SiteID   string            `json:"siteId,omitempty"`  // empty until it is in a site
+	Secured  bool              `json:"secured,omitempty"` // it has a certificate of that site
+	Member   bool              `json:"member,omitempty"`  // it holds a log of that site
+	Guarded  bool              `json:"guarded,omitempty"` // the site wants tokens
+	Instance string            `json:"instance"`          // minted with the directory: another one under the same id has lost its memory
+	Epoch    string            `json:"epoch,omitempty"`
+	Gossip   []string          `json:"gossip,omitempty"` // addresses of the other nodes
+	RPC      []string          `json:"rpc,omitempty"`
+	Raft     map[string]string `json:"raft,omitempty"`    // by node id
+	Hosts    []string          `json:"hosts,omitempty"`   // more names for its certificate
+	Renewal  *renewal          `json:"renewal,omitempty"` // a recovery that is not in the log yet
 }
 
 const (
@@ -125,6 +126,7 @@ func (n *Node) rememberPeers() {
 		if gossip, rpc := n.members.addresses(); len(gossip) > 0 {
 			i.Gossip, i.RPC = gossip, rpc
 		}
+		i.Raft = n.raftAddresses()
 	})
 	if err != nil {
 		n.log.Warn("remember the site's nodes", "err", err)
@@ -132,6 +134,17 @@ func (n *Node) rememberPeers() {
 	n.members.announce(func(m *meta) {
 		m.SiteID, m.Member = n.who().SiteID, n.who().Member
 	})
+}
+
+// raftAddresses are those of all members, as far as they are known.
+func (n *Node) raftAddresses() map[string]string {
+	known := map[string]string{}
+	for _, s := range n.configuration() {
+		if at, err := n.members.raftAddress(s.ID); err == nil {
+			known[string(s.ID)] = string(at)
+		}
+	}
+	return known
 }
 
 func (n *Node) rememberAddresses() error {

@@ -206,7 +206,7 @@ func (n *Node) memberList() []Member {
 	for _, s := range n.configuration() {
 		g := seen[string(s.ID)]
 		m := Member{
-			ID: string(s.ID), Role: "voter", State: g.state, Raft: string(s.Address),
+			ID: string(s.ID), Role: "voter", State: g.state, Raft: cmp.Or(g.Raft, string(s.Address)),
 			RPC: g.RPC, Gossip: g.gossip, Version: g.Version, Level: g.Level,
 		}
 		switch {

@@ -60,6 +60,8 @@ type members struct {
 	self    meta
 	version uint64 // of keys
 
+	remembered map[string]string // Raft addresses from before the start, by node id
+
 	seen atomic.Pointer[map[string]seen] // by node id; replaced whole, never altered
 }
 
@@ -154,10 +156,14 @@ func (m *members) announce(change func(*meta)) {
 // all returns the latest view; the map must not be altered.
 func (m *members) all() map[string]seen { return *m.seen.Load() }
 
-// raftAddress is Raft's address book: where a server is now.
+// raftAddress is Raft's address book: where a server is now, or was last. Nodes
+// come and go on other addresses without a change of Raft's configuration.
 func (m *members) raftAddress(id raft.ServerID) (raft.ServerAddress, error) {
 	s, ok := m.all()[string(id)]
 	if !ok || s.Raft == "" {
+		s.Raft, ok = m.remembered[string(id)]
+	}
+	if !ok {
 		return "", fmt.Errorf("no address of %s in gossip", id)
 	}
 	return raft.ServerAddress(s.Raft), nil

@@ -183,6 +183,7 @@ func (n *Node) start(notify chan<- bool) error {
 		Site: n.site(), SiteID: n.who().SiteID, Instance: n.who().Instance, RPC: n.addresses.RPC,
 		Version: n.cfg.Version, Level: n.level(), Expect: n.cfg.BootstrapExpect,
 	}, keys, n.lines())
+	n.members.remembered = n.who().Raft
 	if err := n.startRaft(notify); err != nil {
 		return err
 	}

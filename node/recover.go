@@ -141,7 +141,7 @@ func Recover(dir string) error {
 	s.now.Store(&me)
 	err = s.alter(func(i *identity) {
 		i.SiteID, i.Renewal = newSiteID(), &renewal{Keep: []string{me.Node}}
-		i.Gossip, i.RPC = nil, nil
+		i.Gossip, i.RPC, i.Raft = nil, nil, nil
 	})
 	if err != nil {
 		return err

@@ -489,9 +489,9 @@ func TestANodeThatMissedARotationIsBackOnAnotherAddress(t *testing.T) {
 			seen := w.leader().members.all()[away]
 			return seen.state == "alive" && seen.Raft == w.hosts[away].raftAddr()
 		})
-		w.eventually("Raft's configuration has the new address", func() bool {
-			server, _ := electorate{servers: w.leader().configuration()}.find(away)
-			return string(server.Address) == w.hosts[away].raftAddr()
+		w.eventually("the leader replicates to the new address", func() bool {
+			at, err := w.leader().members.raftAddress(raft.ServerID(away))
+			return err == nil && string(at) == w.hosts[away].raftAddr() && n.notReady() == ""
 		})
 		w.eventually("it uses the keys", func() bool { return n.members.keysVersion() == now.Version })
 		if got := n.members.keys.GetKeys(); len(got) != 1 || string(got[0]) != string(now.Keys[0]) {
@@ -595,13 +595,13 @@ func TestAWholeSiteComesBackOnOtherAddressesButOne(t *testing.T) {
 		for _, id := range sortedKeys(w.hosts) {
 			w.start(id, nil)
 		}
-		w.eventually("Raft's configuration has all new addresses", func() bool {
+		w.eventually("all are listed at their new addresses", func() bool {
 			n := w.leaderNow()
 			if n == nil {
 				return false
 			}
-			for _, server := range n.configuration() {
-				if string(server.Address) != w.hosts[string(server.ID)].raftAddr() {
+			for _, m := range n.memberList() {
+				if m.Raft != w.hosts[m.ID].raftAddr() || w.hosts[m.ID].node.notReady() != "" {
 					return false
 				}
 			}

@@ -381,7 +381,7 @@ func (g *greetedNet) TimeoutNow(id raft.ServerID, target raft.ServerAddress, arg
 }
 
 func (h *host) gossip(c *memberlist.Config) error {
-	g := &gossipTransport{h: h, packets: make(chan *memberlist.Packet, 1024), streams: make(chan net.Conn, 64)}
+	g := &gossipTransport{h: h, ip: h.ip, packets: make(chan *memberlist.Packet, 1024), streams: make(chan net.Conn, 64)}
 	h.w.mu.Lock()
 	h.gossipTr = g
 	h.w.mu.Unlock()
@@ -483,12 +483,13 @@ func (h *host) move() {
 // gossipTransport carries memberlist's packets and streams between hosts.
 type gossipTransport struct {
 	h       *host
+	ip      string // where h was when it began
 	packets chan *memberlist.Packet
 	streams chan net.Conn
 }
 
 func (g *gossipTransport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
-	return net.ParseIP(g.h.ip), 3002, nil
+	return net.ParseIP(g.ip), 3002, nil
 }
 
 func (g *gossipTransport) find(address string) *gossipTransport {
@@ -507,7 +508,7 @@ func (g *gossipTransport) WriteTo(b []byte, address string) (time.Time, error) {
 	now := time.Now()
 	if to := g.find(address); to != nil {
 		select {
-		case to.packets <- &memberlist.Packet{Buf: append([]byte(nil), b...), From: &net.UDPAddr{IP: net.ParseIP(g.h.ip), Port: 3002}, Timestamp: now}:
+		case to.packets <- &memberlist.Packet{Buf: append([]byte(nil), b...), From: &net.UDPAddr{IP: net.ParseIP(g.ip), Port: 3002}, Timestamp: now}:
 		default: // as UDP would
 		}
 	}
