@@ -241,7 +241,6 @@ func TestRPCPort(t *testing.T) {
 	elsewhere := startSecured(t, 1)
 	token := s.ownToken(t, ours, "operator")
 	at := s.nodes[1].at.RPC
-	gone := fmt.Sprint("TOKEN_ID")
 
 	s.undisturbed(t, func() {
 		for _, c := range []struct {
@@ -260,7 +259,7 @@ func TestRPCPort(t *testing.T) {
 			{"wire-gossip-port", "CATALYST_TOKEN=" + token.Token, []string{"status", "--address", s.nodes[1].at.Gossip}},
 		} {
 			got := run(t, []string{c.env}, s.nodes[0].catalyst(c.args...)...)
-			refusal(t, c.name, got, token.ID, gone, s.ownPin(t, ours), "THIS_SITE", elsewhere.given.Fingerprint, "OTHER_SITE")
+			refusal(t, c.name, got, token.ID, "TOKEN_ID", s.ownPin(t, ours), "THIS_SITE", elsewhere.given.Fingerprint, "OTHER_SITE")
 			if strings.Contains(got.stdout+got.stderr, token.Token[20:60]) || strings.Contains(got.stdout+got.stderr, unprintable) {
 				t.Errorf("%s: it prints a secret", c.name)
 			}
