@@ -439,10 +439,10 @@ func TestAScheduledSnapshotThatFailsIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 66, "n1")
 		defer w.shutdown()
-		var log bytes.Buffer
+		log := &locked{}
 		w.start("n1", func(c *Config) {
 			c.Bootstrap, c.SnapshotDir, c.SnapshotEvery = true, dir, time.Minute
-			c.Log = slog.New(slog.NewTextHandler(&locked{w: &log}, nil))
+			c.Log = slog.New(slog.NewTextHandler(log, nil))
 		})
 		w.leader()
 		time.Sleep(90 * time.Second)
@@ -459,14 +459,20 @@ func TestAScheduledSnapshotThatFailsIsTriedAgain(t *testing.T) {
 	})
 }
 
-// locked is a writer for many.
+// locked is a buffer for many.
 type locked struct {
 	mu sync.Mutex
-	w  io.Writer
+	b  bytes.Buffer
 }
 
 func (l *locked) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(p)
+	return l.b.Write(p)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

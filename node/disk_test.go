@@ -237,7 +237,7 @@ func TestADoctorNamesWhatIsWrongAndTheRemedy(t *testing.T) {
 		w.crash(other)
 		w.eventually("there is no leader", func() bool { _, id := w.hosts[at].node.raft.LeaderWithID(); return id == "" })
 		w.eventually("gossip has noticed", func() bool { return !w.hosts[at].node.isAlive(raft.ServerID(other)) })
-		wantCheck(t, s.diagnose(at), "site", "fail", "no leader", "1 of 3 voters would be alive and 2 are needed", "catalyst recover")
+		wantCheck(t, s.diagnose(at), "site", "fail", "no leader", "1 of 3 voters are alive and 2 are needed", "catalyst recover")
 		for _, id := range []string{other, "n3"} {
 			w.start(id, nil)
 		}
