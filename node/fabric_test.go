@@ -228,14 +228,26 @@ func (c *wideConn) Write(ctx context.Context, messages ...[]byte) error {
 		if mute {
 			slow = 50 * time.Millisecond
 		}
-		select {
-		case <-time.After(slow):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pause(ctx, slow); err != nil {
+			return err
 		}
 		if !mute {
 			return c.Conn.Write(ctx, messages...)
 		}
+	}
+}
+
+// pause makes no timer that is due at once: with the race detector on, Go 1.26.8
+// crashes now and then over one in a bubble.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
