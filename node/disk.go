@@ -56,12 +56,12 @@ func (n *Node) lookAtSpace(watch *storage.Watch) {
 	case is && !was:
 		why := fmt.Sprintf("the disk of %s has %s of %s free: make room in %s, it goes on by itself", n.cfg.ID, mebibytes(free), mebibytes(total), n.cfg.DataDir)
 		n.full.Store(&why)
-		n.members.announce(func(m *meta) { m.Full = true })
 		n.log.Error("read-only: the disk is nearly full", "site", n.site(), "node", n.cfg.ID, "free", free, "total", total, "dir", n.cfg.DataDir)
+		n.members.announce(func(m *meta) { m.Full = true })
 	case !is && was:
 		n.full.Store(nil)
-		n.members.announce(func(m *meta) { m.Full = false })
 		n.log.Info("there is room on the disk again", "site", n.site(), "node", n.cfg.ID, "free", free)
+		n.members.announce(func(m *meta) { m.Full = false })
 	}
 }
 

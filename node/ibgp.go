@@ -58,6 +58,8 @@ func (s *ibgpScope) admit(ctx context.Context, secret string) error {
 		return nil
 	case len(s.shown.Peers) > 0:
 		return nil
+	case !n.ready.Load():
+		return failure(unavailable, "this node has just started and does not know the site's peers yet: dial again, or another node")
 	case !some:
 		return failure(unauthenticated, "peering is off at this site: make a token for the other site with `catalyst token create --role peer --site NAME`, or set --peering-secret (CATALYST_PEERING_SECRET) on its nodes")
 	default:

@@ -74,6 +74,9 @@ func (t *tries) failure() error {
 	case t.saw("no_leader"):
 		f.message = "the site has no leader; asked " + strings.Join(said, "; ")
 		f.hint = "catalyst members shows which nodes are missing; catalyst route list --stale still reads"
+	case t.answered():
+		f.message = fmt.Sprintf("not done within %s; asked %s", t.timeout, strings.Join(said, "; "))
+		f.hint = "see catalyst status and catalyst doctor; name more nodes with --address A,B, or wait longer with --timeout"
 	default:
 		f.message = fmt.Sprintf("no answer within %s from %s", t.timeout, strings.Join(said, "; "))
 		f.hint = "see catalyst status; name more nodes with --address A,B, or wait longer with --timeout"
@@ -105,6 +108,16 @@ func (t *tries) distrusted(f *failure, said []string) {
 	if all {
 		f.message = "no session with " + strings.Join(said, "; ")
 	}
+}
+
+// answered tells whether some node said why it cannot do it.
+func (t *tries) answered() bool {
+	for _, err := range t.last {
+		if codeOf(err) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *tries) saw(code string) bool {
