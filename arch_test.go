@@ -23,7 +23,7 @@ var rooms = map[string][]string{
 	"transport/interop":    {}, // tests with the npm package
 	"transport/relay":      {"transport", "transport/ws"},
 	"transport/testtarget": {"transport", "transport/ws"},
-	"gateway":              {"transport"},
+	"gateway":              {"transport", "transport/ws"},
 	"trust":                {},
 	"storage":              {},
 	"node":                 {"fsm", "pipeline", "peering", "transport", "trust", "storage"},
@@ -40,6 +40,8 @@ var homes = map[string][]string{
 	"github.com/hashicorp/memberlist":     {"node"},
 	"github.com/coder/websocket":          {"transport/ws"},
 	"github.com/spf13/cobra":              {"cmd/catalyst"},
+	"github.com/vektah/gqlparser/v2":      {"gateway"},
+	"github.com/99designs/gqlgen":         {"gateway"},
 }
 
 type goPackage struct {

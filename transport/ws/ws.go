@@ -15,6 +15,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/catalyst/orchestrator/transport"
@@ -37,9 +38,22 @@ type Options struct {
 	// and the time it then has. Accept waits half as long again, so that as a
 	// rule only one side asks. Default 15 s; negative never asks.
 	Ping time.Duration
+	// Protocol is the subprotocol (RFC 6455, section 1.9) that both sides must
+	// speak; empty for none.
+	Protocol string
+	// Header goes with the request of Dial.
+	Header http.Header
 	// Client makes the request of Dial; its connections are its own. nil is a
 	// plain client without proxy.
 	Client *http.Client
+}
+
+// protocols is what the library is asked to agree on.
+func (o Options) protocols() []string {
+	if o.Protocol == "" {
+		return nil
+	}
+	return []string{o.Protocol}
 }
 
 func (o Options) withDefaults() Options {
@@ -64,9 +78,13 @@ func Dial(ctx context.Context, url string, o Options) (transport.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", url, err)
 	}
-	ws, response, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: client})
+	ws, response, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: client, HTTPHeader: o.Header, Subprotocols: o.protocols()})
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", url, explain(response, err))
+	}
+	if ws.Subprotocol() != o.Protocol {
+		_ = ws.CloseNow()
+		return nil, fmt.Errorf("dial %s: the server does not speak %s", url, o.Protocol)
 	}
 	return newConn(ws, wire, o), nil
 }
@@ -125,20 +143,39 @@ func firstLine(text []byte) []byte {
 }
 
 // Accept upgrades a request. On an error it has answered it: 403 for a host
-// or an origin that is not allowed.
+// or an origin that is not allowed, 400 for a client that does not offer the
+// Protocol.
 func Accept(w http.ResponseWriter, r *http.Request, o Options) (transport.Conn, error) {
 	o = o.withDefaults()
 	if err := o.Allow(r); err != nil {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return nil, fmt.Errorf("accept %s: %w", r.RemoteAddr, err)
 	}
+	if o.Protocol != "" && !offers(r, o.Protocol) {
+		http.Error(w, "offer the subprotocol "+o.Protocol, http.StatusBadRequest)
+		return nil, fmt.Errorf("accept %s: the client does not offer the subprotocol %s", r.RemoteAddr, o.Protocol)
+	}
 	h := &hijacked{ResponseWriter: w}
-	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // allow has verified
+	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // allow has verified
+		Subprotocols:       o.protocols(),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("accept %s: %w", r.RemoteAddr, err)
 	}
 	o.Ping += o.Ping / 2
 	return newConn(ws, h.wire, o), nil
+}
+
+func offers(r *http.Request, protocol string) bool {
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for offer := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(offer), protocol) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // peek is how many bytes of what has come the library takes before it needs

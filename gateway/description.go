@@ -1,0 +1,56 @@
+package gateway
+
+import (
+	"slices"
+
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+// description is what a service says that it is. It does not change once made.
+type description struct {
+	text   []byte      // the data of its introspection
+	schema *ast.Schema // valid by itself
+	types  []*ast.Definition
+	roots  [3]*ast.Definition // of operations
+	nested []*ast.Definition  // roots that fields of its own types lead to
+}
+
+// describe makes a description of the data of an introspection.
+func describe(text []byte, types int) (*description, error) {
+	s, err := readSchema(text, types)
+	if err != nil {
+		return nil, err
+	}
+	d := &description{text: text, schema: s, types: ownTypes(s)}
+	for i, op := range operations() {
+		d.roots[i] = rootOf(s, op)
+	}
+	for _, root := range d.roots {
+		if root != nil && !slices.Contains(d.nested, root) && d.refersTo(root.Name) {
+			d.nested = append(d.nested, root)
+		}
+	}
+	return d, nil
+}
+
+// refersTo says whether a field returns the type, alone or as one of several.
+func (d *description) refersTo(name string) bool {
+	for _, t := range d.types {
+		if slices.Contains(t.Types, name) || hasFieldOf(t, name) {
+			return true
+		}
+	}
+	for _, root := range d.roots {
+		if root == nil {
+			continue
+		}
+		if hasFieldOf(root, name) || root.Name == name && len(root.Interfaces) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func hasFieldOf(d *ast.Definition, name string) bool {
+	return slices.ContainsFunc(d.Fields, func(f *ast.FieldDefinition) bool { return f.Type.Name() == name })
+}

@@ -1,0 +1,316 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/parser"
+	"github.com/vektah/gqlparser/v2/validator"
+)
+
+// plan is an operation ready to run, any number of times at once: it does not
+// change. It belongs to a Schema.
+type plan struct {
+	schema    *Schema
+	op        ast.Operation
+	entries   []entry // the keys of data, in order
+	all       []int   // of entries
+	steps     []step
+	variables []variable
+	varies    bool // which entries there are depends on variables
+}
+
+// entry is one key of data.
+type entry struct {
+	key     string
+	prefix  []byte // the key as it stands in JSON, to its colon
+	nonNull bool
+	step    int          // which has it; -1 for none
+	local   []*ast.Field // fields to be answered here; nil when a step has the entry
+	occurs  []occurrence
+}
+
+// occurrence is a place in the operation where a root field is selected.
+type occurrence struct {
+	place int
+	field *ast.Field
+	when  []condition
+}
+
+// condition is @include or @skip with a variable.
+type condition struct {
+	variable string
+	want     bool
+}
+
+// step is one request to one service.
+type step struct {
+	source   *source
+	entries  []int
+	body     []byte          // the request to the end of its query
+	bare     []byte          // the request without variables
+	uses     map[string]bool // variables
+	typename *outline        // where __typename has to be translated; nil for nowhere
+}
+
+// refused is why a document is not run.
+type refused struct {
+	errors gqlerror.List
+	status refusal
+}
+
+type refusal int
+
+const (
+	notParsed refusal = iota
+	notValid
+	noOperation // none of that name, or several and no name
+	tooMuch
+)
+
+func (r *refused) Error() string { return r.errors.Error() }
+
+func refuse(status refusal, format string, args ...any) *refused {
+	return &refused{gqlerror.List{{Message: fmt.Sprintf(format, args...)}}, status}
+}
+
+// plan plans an operation of a document. The error is a *refused.
+func (s *Schema) plan(document, name string) (p *plan, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			// A document that a library trips over harms itself.
+			s.cfg.log.Error("planning a document panicked", "panic", fmt.Sprint(r))
+			p, err = nil, refuse(tooMuch, "the document cannot be planned")
+		}
+	}()
+	doc, err := s.parse(document)
+	if err != nil {
+		return nil, err
+	}
+	op, err := chosen(doc, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cfg.limits.admit(op); err != nil {
+		return nil, err
+	}
+	return s.planOperation(op, doc)
+}
+
+func (s *Schema) parse(document string) (*ast.QueryDocument, error) {
+	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: document}, s.cfg.limits.Tokens)
+	if err != nil {
+		return nil, parseError(err)
+	}
+	if len(doc.Operations) == 0 {
+		return nil, refuse(notParsed, "the document has no operation")
+	}
+	if errs := validator.ValidateWithRules(s.ast, doc, nil); len(errs) > 0 {
+		return nil, &refused{s.presentable(errs), notValid}
+	}
+	return doc, nil
+}
+
+func parseError(err error) error {
+	var at *gqlerror.Error
+	if !errors.As(err, &at) {
+		at = gqlerror.Wrap(err)
+	}
+	if strings.HasPrefix(at.Message, "exceeded token limit") {
+		return refuse(tooMuch, "the document %s", strings.Replace(at.Message, "exceeded token limit of", "has more tokens than", 1))
+	}
+	return &refused{gqlerror.List{at}, notParsed}
+}
+
+// reported is how many errors of one document are told.
+const reported = 20
+
+// presentable keeps what is hidden from being guessed.
+func (s *Schema) presentable(errs gqlerror.List) gqlerror.List {
+	errs = errs[:min(len(errs), reported)]
+	if s.cfg.hide {
+		for _, e := range errs {
+			e.Message, _, _ = strings.Cut(e.Message, " Did you mean ")
+		}
+	}
+	return errs
+}
+
+func chosen(doc *ast.QueryDocument, name string) (*ast.OperationDefinition, error) {
+	if name == "" {
+		if len(doc.Operations) > 1 {
+			return nil, refuse(noOperation, "the document has several operations: operationName must say which")
+		}
+		return doc.Operations[0], nil
+	}
+	if op := doc.Operations.ForName(name); op != nil {
+		return op, nil
+	}
+	return nil, refuse(noOperation, "the document has no operation %q", name)
+}
+
+func (s *Schema) planOperation(op *ast.OperationDefinition, doc *ast.QueryDocument) (*plan, error) {
+	p := &plan{schema: s, op: op.Operation, variables: variablesOf(op)}
+	c := collecting{plan: p, byKey: map[string]int{}}
+	c.collect(op.SelectionSet, nil)
+	if s.cfg.hide {
+		for _, e := range p.entries {
+			if e.local != nil && e.local[0].Name != "__typename" {
+				return nil, refuse(notValid, "introspection is turned off")
+			}
+		}
+	}
+	for i := range p.entries {
+		p.assign(i)
+		p.all = append(p.all, i)
+	}
+	for i := range p.steps {
+		p.write(&p.steps[i], op, doc)
+	}
+	return p, nil
+}
+
+// collecting is CollectFields of GraphQL §6.3.2 at the root, with the variables
+// left open.
+type collecting struct {
+	plan  *plan
+	byKey map[string]int
+	place int
+}
+
+func (c *collecting) collect(set ast.SelectionSet, when []condition) {
+	for _, selection := range set {
+		switch x := selection.(type) {
+		case *ast.Field:
+			if all, ever := conditions(when, x.Directives); ever {
+				c.add(x, all)
+			}
+		case *ast.InlineFragment:
+			if all, ever := conditions(when, x.Directives); ever {
+				c.collect(x.SelectionSet, all)
+			}
+		case *ast.FragmentSpread:
+			if all, ever := conditions(when, x.Directives); ever {
+				c.collect(x.Definition.SelectionSet, all)
+			}
+		}
+	}
+}
+
+func (c *collecting) add(f *ast.Field, when []condition) {
+	i, known := c.byKey[f.Alias]
+	if !known {
+		i = len(c.plan.entries)
+		c.byKey[f.Alias] = i
+		c.plan.entries = append(c.plan.entries, entry{
+			key: f.Alias, prefix: append(appendQuoted(nil, f.Alias), ':'), nonNull: f.Definition.Type.NonNull,
+		})
+	}
+	e := &c.plan.entries[i]
+	e.occurs = append(e.occurs, occurrence{c.place, f, when})
+	c.place++
+	c.plan.varies = c.plan.varies || len(when) > 0
+}
+
+// conditions adds those of a selection to those of what it is in. ever is false
+// when one of them cannot hold.
+func conditions(outer []condition, directives ast.DirectiveList) (all []condition, ever bool) {
+	all = outer[:len(outer):len(outer)]
+	for _, d := range directives {
+		if d.Name != "skip" && d.Name != "include" {
+			continue
+		}
+		want := d.Name == "include"
+		switch v := d.Arguments.ForName("if").Value; {
+		case v.Kind == ast.Variable:
+			all = append(all, condition{v.Raw, want})
+		case (v.Raw == "true") != want:
+			return nil, false
+		}
+	}
+	return all, true
+}
+
+// assign gives an entry to a step, or leaves it to be answered here.
+func (p *plan) assign(i int) {
+	e := &p.entries[i]
+	own, ok := p.schema.owners[rootIndex(p.op)][e.occurs[0].field.Name]
+	if !ok {
+		e.step = -1
+		for _, o := range e.occurs {
+			e.local = append(e.local, o.field)
+		}
+		return
+	}
+	e.step = p.stepFor(own.source)
+	s := &p.steps[e.step]
+	s.entries = append(s.entries, i)
+}
+
+// stepFor is the step that a field of a source goes to. Mutations run in order:
+// only what follows at once can share one.
+func (p *plan) stepFor(s *source) int {
+	from := 0
+	if p.op == ast.Mutation {
+		from = max(0, len(p.steps)-1)
+	}
+	for i := from; i < len(p.steps); i++ {
+		if p.steps[i].source == s {
+			return i
+		}
+	}
+	p.steps = append(p.steps, step{source: s})
+	return len(p.steps) - 1
+}
+
+func rootIndex(op ast.Operation) int {
+	for i, o := range operations() {
+		if o == op {
+			return i
+		}
+	}
+	return 0
+}
+
+// errorList is a refusal as JSON, for the errors of a response.
+func errorList(err error) []byte {
+	var r *refused
+	if !errors.As(err, &r) {
+		r = refuse(tooMuch, "the request cannot be answered")
+	}
+	list := []byte{'['}
+	for i, e := range r.errors {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = append(list, `{"message":`...)
+		list = appendQuoted(list, e.Message)
+		if len(e.Locations) > 0 {
+			list = append(list, `,"locations":[`...)
+			for j, l := range e.Locations {
+				if j > 0 {
+					list = append(list, ',')
+				}
+				list = fmt.Appendf(list, `{"line":%d,"column":%d}`, l.Line, l.Column)
+			}
+			list = append(list, ']')
+		}
+		list = append(list, `,"extensions":{"code":`...)
+		list = appendQuoted(list, r.status.code())
+		list = append(list, '}', '}')
+	}
+	return append(list, ']')
+}
+
+func (r refusal) code() string {
+	switch r {
+	case notParsed:
+		return "GRAPHQL_PARSE_FAILED"
+	case tooMuch:
+		return "OVER_LIMIT"
+	}
+	return "GRAPHQL_VALIDATION_FAILED"
+}

@@ -1,0 +1,218 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Service is an entry of the list that the gateway is told.
+type Service struct {
+	Name  string `json:"name"`
+	URL   string `json:"url"`
+	Token string `json:"token,omitempty"` // sent as a bearer token
+}
+
+// service is one to which requests go. It lives as long as a schema or a
+// request that has it.
+type service struct {
+	Service
+	url       *url.URL // nil when it cannot be asked; why says why
+	why       error
+	transport http.RoundTripper
+	limits    Limits
+	headers   [2]http.Header // of what may be repeated, and of what may not; shared by requests
+	slots     chan struct{}  // filled by requests under way
+	asking    atomic.Int64   // and those that wait for that
+	sockets   atomic.Bool    // subscriptions go over WebSockets, as was found out
+}
+
+func newService(s Service, transport http.RoundTripper, limits Limits) *service {
+	n := &service{Service: s, transport: transport, limits: limits, slots: make(chan struct{}, limits.InFlight)}
+	u, err := url.Parse(s.URL)
+	switch {
+	case err != nil || u.Host == "":
+		n.why = errors.New("its url is none")
+	case u.Scheme != "http" && u.Scheme != "https":
+		n.why = fmt.Errorf("its url begins with %.20q: want http or https", u.Scheme)
+	default:
+		n.url = u
+	}
+	for i := range n.headers {
+		n.headers[i] = n.header()
+	}
+	// Under this key, and without a value to send, the transport repeats a
+	// request whose connection turned out to be closed.
+	n.headers[repeatable]["Idempotency-Key"] = nil
+	return n
+}
+
+const (
+	repeatable = iota
+	once
+)
+
+func (s *service) header() http.Header {
+	h := http.Header{
+		"Content-Type": {"application/json"},
+		"Accept":       {"application/graphql-response+json, application/json;q=0.9"},
+		"User-Agent":   {"catalyst-gateway"},
+	}
+	if s.Token != "" {
+		h.Set("Authorization", "Bearer "+s.Token)
+	}
+	return h
+}
+
+// prefix begins the names of what clashes with what was there before.
+func (s *service) prefix() string {
+	name := strings.Map(func(r rune) rune {
+		if r < 0x80 && isName("_"+string(r)) {
+			return r
+		}
+		return '_'
+	}, s.Name)
+	name = strings.TrimLeft(name, "_") // two of them begin a name of GraphQL's own
+	if name == "" || isDigit(name[0]) {
+		name = "_" + name
+	}
+	return name + "_"
+}
+
+// fault is why a service gave no usable answer, in words that clients may read.
+type fault struct{ text string }
+
+func (f *fault) Error() string { return f.text }
+
+func (s *service) faultf(format string, args ...any) error {
+	return &fault{"service " + s.Name + " " + fmt.Sprintf(format, args...)}
+}
+
+// ask posts a body and reads the answer into buf. forwarded are headers of the
+// client's that go with it. The error is a *fault, or ctx's own.
+func (s *service) ask(ctx context.Context, body []byte, kind int, forwarded http.Header, buf *bytes.Buffer) error {
+	if s.url == nil {
+		return s.faultf("cannot be asked")
+	}
+	if err := s.admit(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	response, err := s.post(ctx, body, s.headers[kind], forwarded)
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	defer response.Body.Close()
+	if err := readAll(buf, response, s.limits.ResponseBytes); err != nil {
+		return s.explain(ctx, err)
+	}
+	if response.StatusCode != http.StatusOK && !isGraphQL(response) {
+		return s.faultf("answered with status %d", response.StatusCode)
+	}
+	return nil
+}
+
+// admit waits for a turn. As many may wait as may be under way.
+func (s *service) admit(ctx context.Context) error {
+	if s.asking.Add(1) > 2*int64(cap(s.slots)) {
+		s.asking.Add(-1)
+		return s.faultf("is busy")
+	}
+	select {
+	case s.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case s.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		s.asking.Add(-1)
+		return s.faultf("is busy")
+	}
+}
+
+func (s *service) leave() {
+	<-s.slots
+	s.asking.Add(-1)
+}
+
+// post sends a request without following where an answer might point.
+func (s *service) post(ctx context.Context, body []byte, header, forwarded http.Header) (*http.Response, error) {
+	if len(forwarded) > 0 {
+		header = header.Clone()
+		for name, values := range forwarded {
+			if _, own := header[name]; !own {
+				header[name] = values
+			}
+		}
+	}
+	r := &http.Request{
+		Method: http.MethodPost, URL: s.url, Host: s.url.Host, Header: header, ContentLength: int64(len(body)),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body:    io.NopCloser(bytes.NewReader(body)),
+		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
+	}
+	return s.transport.RoundTrip(r.WithContext(ctx))
+}
+
+var errTooLong = errors.New("the answer is too long")
+
+// readAll reads at most limit bytes, at once if it is known how many there are.
+func readAll(buf *bytes.Buffer, r *http.Response, limit int64) error {
+	if r.ContentLength > limit {
+		return errTooLong
+	}
+	if r.ContentLength > 0 {
+		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
+	if err == nil && n > limit {
+		err = errTooLong
+	}
+	return err
+}
+
+func isGraphQL(r *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return kind == "application/json" || kind == "application/graphql-response+json"
+}
+
+// explain says what happened without saying where or how.
+func (s *service) explain(ctx context.Context, err error) error {
+	var op *net.OpError
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return s.faultf("did not answer in time")
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, errTooLong):
+		return s.faultf("answered with more than %d bytes", s.limits.ResponseBytes)
+	case errors.As(err, &op) && op.Op == "dial":
+		return s.faultf("cannot be reached")
+	}
+	return s.faultf("broke off")
+}
+
+// newTransport is the pool of connections of all services.
+func newTransport(l Limits) *http.Transport {
+	return &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    3 * time.Second,
+		MaxIdleConnsPerHost:    l.InFlight,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true, // services are near, and what is not packed need not be unpacked
+		WriteBufferSize:        8 << 10,
+		ReadBufferSize:         8 << 10,
+	}
+}

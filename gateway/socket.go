@@ -1,0 +1,320 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/catalyst/orchestrator/transport"
+	"github.com/catalyst/orchestrator/transport/ws"
+)
+
+// socketProtocol is graphql-transport-ws: PROTOCOL.md of the npm package
+// graphql-ws.
+const socketProtocol = "graphql-transport-ws"
+
+// socketMessage is a message of it, either way.
+type socketMessage struct {
+	ID      string          `json:"id,omitempty"`
+	Type    string          `json:"type"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+// initially is how long a client may take to send connection_init.
+const initially = 5 * time.Second
+
+func isUpgrade(r *http.Request) bool {
+	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
+// Close codes of the protocol.
+func closed(code int, reason string) error { return &transport.ClosedError{Code: code, Reason: reason} }
+
+// serveSocket serves one WebSocket until it ends.
+func (g *Gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
+	conn, err := ws.Accept(w, r, ws.Options{
+		Hosts: g.cfg.Hosts, Origins: g.cfg.Origins, Protocol: socketProtocol, MessageBytes: g.cfg.Limits.BodyBytes,
+	})
+	if err != nil {
+		g.log.Debug("a WebSocket was refused", "err", err)
+		return
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	s := &socket{g: g, conn: conn, forwarded: g.forwarded(r.Header), end: cancel, running: map[string]context.CancelFunc{}}
+	err = s.serve(ctx)
+	cancel(err)
+	s.operations.Wait()
+	_ = conn.Close(err)
+}
+
+// socket is a client's session.
+type socket struct {
+	g          *Gateway
+	forwarded  http.Header
+	end        context.CancelCauseFunc
+	operations sync.WaitGroup
+
+	writing sync.Mutex
+	conn    transport.Conn
+
+	mu           sync.Mutex
+	acknowledged bool
+	running      map[string]context.CancelFunc // by id
+}
+
+// serve reads messages until the client leaves, or why it has to.
+func (s *socket) serve(ctx context.Context) error {
+	late := time.AfterFunc(initially, func() {
+		if !s.isAcknowledged() {
+			s.end(closed(4408, "connection_init did not come in time"))
+		}
+	})
+	defer late.Stop()
+	alive := s.keepAlive(ctx)
+	defer func() { <-alive }()
+	defer s.end(nil)
+	for {
+		text, err := s.conn.Read(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return nil // it has left
+		}
+		if err := s.take(ctx, bytes.Clone(text)); err != nil {
+			return err
+		}
+	}
+}
+
+// keepAlive ends the session when the client is gone without a word.
+func (s *socket) keepAlive(ctx context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if k, ok := s.conn.(transport.KeepAliver); ok {
+			if err := k.KeepAlive(ctx); err != nil {
+				s.end(err)
+			}
+		}
+	}()
+	return done
+}
+
+func (s *socket) isAcknowledged() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acknowledged
+}
+
+// take takes one message. An error ends the session.
+func (s *socket) take(ctx context.Context, text []byte) error {
+	var m socketMessage
+	if err := json.Unmarshal(text, &m); err != nil {
+		return closed(4400, "the message is malformed")
+	}
+	switch m.Type {
+	case "connection_init":
+		s.mu.Lock()
+		again := s.acknowledged
+		s.acknowledged = true
+		s.mu.Unlock()
+		if again {
+			return closed(4429, "too many initialisation requests")
+		}
+		return s.send(ctx, socketMessage{Type: "connection_ack"})
+	case "ping":
+		return s.send(ctx, socketMessage{Type: "pong", Payload: m.Payload})
+	case "pong":
+		return nil
+	case "subscribe":
+		return s.subscribe(ctx, m)
+	case "complete":
+		s.mu.Lock()
+		cancel := s.running[m.ID]
+		s.mu.Unlock()
+		if cancel != nil {
+			cancel()
+		}
+		return nil
+	}
+	return closed(4400, "the message is of an unknown type")
+}
+
+// subscribe begins an operation.
+func (s *socket) subscribe(ctx context.Context, m socketMessage) error {
+	if !s.isAcknowledged() {
+		return closed(4401, "unauthorized")
+	}
+	if m.ID == "" {
+		return closed(4400, "subscribe without an id")
+	}
+	request, err := readRequest(m.Payload)
+	if err != nil {
+		return closed(4400, err.Error())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running[m.ID] != nil {
+		return closed(4409, "subscriber for "+m.ID+" already exists")
+	}
+	if len(s.running) >= s.g.cfg.Limits.Subscriptions {
+		return closed(4429, "too many operations")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s.running[m.ID] = cancel
+	s.operations.Go(func() {
+		defer cancel()
+		s.operate(ctx, m.ID, request)
+	})
+	return nil
+}
+
+// operate runs one operation. A client that completed it is told no more.
+func (s *socket) operate(ctx context.Context, id string, r request) {
+	last := socketMessage{ID: id, Type: "complete"}
+	x := s.g.executions.Get().(*execution)
+	defer s.g.release(x)
+	x.forwarded, x.traced = s.forwarded, false
+	if err := s.g.prepare(x, r); err != nil {
+		last.Type, last.Payload = "error", errorList(err)
+	} else if x.perform(ctx, func(response []byte) error {
+		return s.send(ctx, socketMessage{ID: id, Type: "next", Payload: response})
+	}) != nil {
+		last.Type = ""
+	}
+	s.mu.Lock()
+	delete(s.running, id)
+	s.mu.Unlock()
+	if last.Type != "" && ctx.Err() == nil {
+		_ = s.send(ctx, last) // who has gone need not hear it
+	}
+}
+
+// send writes a message. A client that does not read it in time is left.
+func (s *socket) send(ctx context.Context, m socketMessage) error {
+	text := []byte{'{'}
+	if m.ID != "" {
+		text = append(appendQuoted(append(text, `"id":`...), m.ID), ',')
+	}
+	text = appendQuoted(append(text, `"type":`...), m.Type)
+	if len(m.Payload) > 0 {
+		text = append(append(text, `,"payload":`...), m.Payload...)
+	}
+	text = append(text, '}')
+	return write(&s.writing, s.conn, text)
+}
+
+// write writes to a connection that several write to. An operation that is
+// completed must not take the connection with it: no context of one gets here.
+func write(mu *sync.Mutex, conn transport.Conn, text []byte) error {
+	mu.Lock()
+	defer mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), writing)
+	defer cancel()
+	return conn.Write(ctx, text)
+}
+
+// listenToSocket is a subscription over a WebSocket to a service.
+func (s *service) listenToSocket(ctx context.Context, body []byte, forwarded http.Header, to deliver) error {
+	header := s.headers[once].Clone()
+	header.Del("Content-Type")
+	header.Del("Accept")
+	for name, values := range forwarded {
+		if _, own := header[name]; !own {
+			header[name] = values
+		}
+	}
+	opening, cancel := context.WithTimeout(ctx, s.limits.Time)
+	defer cancel()
+	conn, err := ws.Dial(opening, "ws"+strings.TrimPrefix(s.url.String(), "http"), ws.Options{
+		Protocol: socketProtocol, Header: header, MessageBytes: s.limits.ResponseBytes, Client: s.dialer(),
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return s.faultf("offers no subscriptions over server-sent events or WebSockets")
+	}
+	call := &socketCall{service: s, conn: conn, to: to}
+	err = call.run(ctx, opening, body)
+	_ = conn.Close(nil)
+	return err
+}
+
+// dialer makes WebSockets with the settings of other requests.
+func (s *service) dialer() *http.Client {
+	if t, ok := s.transport.(*http.Transport); ok {
+		return &http.Client{Transport: t}
+	}
+	return nil
+}
+
+// socketCall is one subscription to a service.
+type socketCall struct {
+	service *service
+	conn    transport.Conn
+	to      deliver
+	writing sync.Mutex
+}
+
+func (c *socketCall) run(outer, opening context.Context, body []byte) error {
+	ctx, cancel := context.WithCancel(outer)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	if k, ok := c.conn.(transport.KeepAliver); ok {
+		wg.Go(func() {
+			if k.KeepAlive(ctx) != nil {
+				cancel()
+			}
+		})
+	}
+	unopened := context.AfterFunc(opening, cancel)
+	defer unopened()
+	if err := c.write([]byte(`{"type":"connection_init"}`)); err != nil {
+		return c.service.explain(outer, err)
+	}
+	for {
+		text, err := c.conn.Read(ctx)
+		if err != nil {
+			return c.service.explain(outer, err)
+		}
+		done, err := c.take(bytes.Clone(text), body, unopened)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+func (c *socketCall) write(text []byte) error { return write(&c.writing, c.conn, text) }
+
+// take takes a message of the service; done is that the subscription is over.
+func (c *socketCall) take(text, body []byte, unopened func() bool) (done bool, err error) {
+	var m socketMessage
+	if err := json.Unmarshal(text, &m); err != nil {
+		return true, c.service.faultf("did not answer as a GraphQL service does")
+	}
+	switch m.Type {
+	case "connection_ack":
+		unopened()
+		message := append([]byte(`{"id":"1","type":"subscribe","payload":`), body...)
+		err = c.write(append(message, '}'))
+	case "ping":
+		err = c.write([]byte(`{"type":"pong"}`))
+	case "next":
+		return false, c.to(m.Payload)
+	case "error":
+		return true, c.to(append(append([]byte(`{"errors":`), m.Payload...), '}'))
+	case "complete":
+		return true, nil
+	}
+	if err != nil {
+		return true, c.service.faultf("broke off")
+	}
+	return false, nil
+}
