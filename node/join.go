@@ -88,10 +88,10 @@ func (j *joining) run(ctx context.Context, address, text string) (any, error) {
 		}
 		gossip = known
 	}
-	if err := n.members.join(gossip); err != nil {
+	if err := n.members.join(gossip); err != nil && text == "" {
 		return pipeline.Refuse(fsm.Invalid, "address: join %s: %v", address, err), nil
 	}
-	if err := j.becomeMember(ctx); err != nil {
+	if err := j.becomeMember(ctx, gossip); err != nil {
 		return pipeline.Refuse(fsm.Conflict, "%s found nodes at %s, but no leader made it a member within %s: does that site have a leader?", n.cfg.ID, address, joinDeadline), nil
 	}
 	if text == "" {
@@ -145,7 +145,11 @@ func (j *joining) enroll(ctx context.Context, address, text string) (gossip []st
 	}
 	j.tell(JoinProgress{Phase: "verified", Fingerprint: token.Pin.String(), ElapsedMS: j.elapsed()})
 	c := &trust.Credentials{Key: key, Certificate: w.Certificate, Authority: w.Authority}
-	if err := n.enter(w.Site, w.SiteID, c, w.Keys); err != nil {
+	err = n.self.alter(func(i *identity) { i.Gossip = w.Gossip }) // should this be broken off, the next start goes on
+	if err == nil {
+		err = n.enter(w.Site, w.SiteID, c, w.Keys)
+	}
+	if err != nil {
 		return refuse(fsm.Conflict, "the certificate from %s cannot be used: %v", address, err)
 	}
 	n.log.Info("enrolled", "site", n.site(), "node", n.cfg.ID, "authority", token.Pin.String())
@@ -184,12 +188,17 @@ func enrolTrouble(err error) string {
 	return err.Error() + way
 }
 
-func (j *joining) becomeMember(ctx context.Context) error {
+// becomeMember knocks until the leader has let this node in.
+func (j *joining) becomeMember(ctx context.Context, gossip []string) error {
 	ctx, cancel := context.WithTimeout(ctx, joinDeadline)
 	defer cancel()
+	knock := time.NewTicker(joinInterval)
+	defer knock.Stop()
 	for !j.n.isMember() {
 		select {
 		case <-time.After(leaderPoll):
+		case <-knock.C:
+			_ = j.n.members.join(gossip) // it may have been lost, or the others not there
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
