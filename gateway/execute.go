@@ -180,9 +180,20 @@ func (x *execution) ask(ctx context.Context, i int) {
 	o.asked = true
 	o.fault = s.source.service.ask(ctx, x.requestBody(s), kind, x.forwarded, &o.body)
 	if o.fault == nil {
-		o.fault = x.read(i, o.body.Bytes())
+		x.take(i, o.body.Bytes())
 	}
 	o.took = time.Since(start)
+}
+
+// take reads an answer. Of one that is broken nothing is believed.
+func (x *execution) take(i int, answer []byte) {
+	x.outcomes[i].fault = x.read(i, answer)
+	if x.outcomes[i].fault == nil {
+		return
+	}
+	for _, e := range x.plan.steps[i].entries {
+		x.results[e] = nil
+	}
 }
 
 // requestBody is the plan's with the variables that the service needs. It is

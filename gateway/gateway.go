@@ -38,7 +38,7 @@ func (c Config) Validate() error {
 		return err
 	}
 	for _, h := range c.ForwardHeaders {
-		switch textproto.CanonicalMIMEHeaderKey(h) {
+		switch h = textproto.CanonicalMIMEHeaderKey(h); h {
 		case "Content-Type", "Content-Length", "Accept", "Connection", "Host", "Transfer-Encoding", "Upgrade":
 			return fmt.Errorf("forward headers: %s belongs to one connection and cannot be forwarded", h)
 		}

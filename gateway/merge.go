@@ -29,11 +29,11 @@ func merge(parts []part, cfg schemaConfig) *Schema {
 		schema: &Schema{cfg: cfg, services: map[*service]*source{}},
 	}
 	for _, op := range operations() {
-		m.types[rootName(op)] = claim{} // the schema's own
+		m.types[rootName(op)] = claim{reserved: true} // the schema's own
 	}
 	implicit := validator.PreludeDocument()
 	for _, d := range implicit.Definitions {
-		m.types[d.Name] = claim{published: d, by: ""}
+		m.types[d.Name] = claim{published: d}
 		m.order = append(m.order, d)
 	}
 	for _, p := range settledFirst(parts) {
@@ -59,10 +59,11 @@ func rootName(op ast.Operation) string {
 	return strings.ToUpper(string(op[:1])) + string(op[1:])
 }
 
-// claim is who has a name. A name without a definition is nobody's to share.
+// claim is who has a name.
 type claim struct {
 	published *ast.Definition
 	by        string
+	reserved  bool // it is nobody's to share
 }
 
 type merging struct {
@@ -94,7 +95,7 @@ func (m *merging) add(p part) {
 		name := s.names.typ(d.Name)
 		if _, shared := m.types[name]; !shared {
 			published := s.names.publish(withoutMeta(d))
-			m.types[name] = claim{published, s.service.Name}
+			m.types[name] = claim{published: published, by: s.service.Name}
 			m.order = append(m.order, published)
 		}
 	}
@@ -127,7 +128,7 @@ func (m *merging) name(s *source, own []*ast.Definition) {
 		for _, d := range own {
 			name := s.names.typ(d.Name)
 			held, taken := m.types[name]
-			if !mine[name] && (!taken || held.published != nil && s.names.sameShape(held.published, withoutMeta(d))) {
+			if !mine[name] && (!taken || !held.reserved && s.names.sameShape(held.published, withoutMeta(d))) {
 				mine[name] = true
 				continue
 			}
@@ -137,25 +138,10 @@ func (m *merging) name(s *source, own []*ast.Definition) {
 		}
 	}
 	for _, d := range own {
-		name := s.names.typ(d.Name)
-		if name == d.Name {
+		if s.names.typ(d.Name) == d.Name {
 			delete(s.names.types, d.Name)
 		}
-		if name == d.Name || slices.Contains(s.is.nested, d) {
-			continue // nothing was taken from it
-		}
-		s.warnings = append(s.warnings, m.whyRenamed(d.Name, name))
 	}
-}
-
-func (m *merging) whyRenamed(own, name string) string {
-	switch held, taken := m.types[own]; {
-	case taken && held.by != "":
-		return fmt.Sprintf("type %s is %s: service %s has another one of that name", own, name, held.by)
-	case taken:
-		return fmt.Sprintf("type %s is %s: that name is the schema's own", own, name)
-	}
-	return fmt.Sprintf("type %s is %s: its own name was taken when it came", own, name)
 }
 
 func numbered(name string, attempt int) string {
@@ -175,6 +161,9 @@ func (m *merging) addRoot(s *source, i int, was *naming) {
 		m.roots[i] = &ast.Definition{Kind: ast.Object, Name: rootName(operations()[i]), Position: nowhere}
 		m.schema.owners[i] = map[string]owner{}
 	}
+	if m.roots[i].Description == "" {
+		m.roots[i].Description = own.Description
+	}
 	renamed := map[string]string{}
 	for _, f := range own.Fields {
 		if isMeta(f.Name) {
@@ -187,7 +176,6 @@ func (m *merging) addRoot(s *source, i int, was *naming) {
 		name = m.freeField(s, i, f.Name, name)
 		if name != f.Name {
 			renamed[f.Name] = name
-			s.warnings = append(s.warnings, m.whyRenamedField(i, f.Name, name))
 		}
 		m.schema.owners[i][name] = owner{s, f.Name}
 		m.roots[i].Fields = append(m.roots[i].Fields, s.names.field(f, name))
@@ -203,14 +191,6 @@ func (m *merging) freeField(s *source, i int, own, name string) string {
 		}
 		name = numbered(s.service.prefix()+own, attempt)
 	}
-}
-
-func (m *merging) whyRenamedField(i int, own, name string) string {
-	op := operations()[i]
-	if holder, taken := m.schema.owners[i][own]; taken {
-		return fmt.Sprintf("%s field %s is %s: service %s has another one of that name", op, own, name, holder.source.service.Name)
-	}
-	return fmt.Sprintf("%s field %s is %s: its own name was taken when it came", op, own, name)
 }
 
 // addDirectives adds those that documents may use. The first definition stands:
@@ -257,6 +237,9 @@ func (m *merging) finish(implicit *ast.SchemaDocument) *Schema {
 		if d.Name != "defer" { // no answer comes in parts here
 			s.Directives[d.Name] = d
 		}
+	}
+	for _, source := range m.schema.sources {
+		source.warnings = m.warnings(source)
 	}
 	m.schema.ast = s
 	m.schema.plans = newPlanCache(m.schema.cfg.limits.Plans)

@@ -156,16 +156,12 @@ func (s *Schema) planOperation(op *ast.OperationDefinition, doc *ast.QueryDocume
 	p := &plan{schema: s, op: op.Operation, variables: variablesOf(op)}
 	c := collecting{plan: p, byKey: map[string]int{}}
 	c.collect(op.SelectionSet, nil)
-	if s.cfg.hide {
-		for _, e := range p.entries {
-			if e.local != nil && e.local[0].Name != "__typename" {
-				return nil, refuse(notValid, "introspection is turned off")
-			}
-		}
-	}
 	for i := range p.entries {
 		p.assign(i)
 		p.all = append(p.all, i)
+		if f := p.entries[i].occurs[0].field.Name; s.cfg.hide && isMeta(f) && f != "__typename" {
+			return nil, refuse(notValid, "introspection is turned off")
+		}
 	}
 	for i := range p.steps {
 		p.write(&p.steps[i], op, doc)

@@ -26,9 +26,14 @@ func (f Fence) compare(o Fence) int {
 // ErrFenced is that a list is older than one that was accepted.
 var ErrFenced = errors.New("a newer list was accepted")
 
-// gather is how long a new schema waits for services that came at the same
-// time, so that a list of many is merged once.
-const gather = 100 * time.Millisecond
+const (
+	// gather is how long a new schema waits for services that came at the same
+	// time: a list of many is merged once, and those of them that clash get
+	// their names by age.
+	gather = 250 * time.Millisecond
+	// gatherFirst is gather while there is nothing that the wait holds up.
+	gatherFirst = time.Second
+)
 
 // Update replaces the list of services, which is complete and newest first: of
 // two new services that clash, the later in the list keeps its names. Only
@@ -65,12 +70,19 @@ func (g *Gateway) accept(list []Service, fence *Fence) ([]*member, error) {
 	}
 	fresh, changed := g.replace(list)
 	if changed {
-		g.dirty, g.gatherUntil = true, time.Now().Add(gather)
+		g.dirty, g.gatherUntil = true, time.Now().Add(g.gathering())
 		g.fresh = append(g.fresh, fresh...)
 	}
 	g.unsaved = true
 	g.announce()
 	return fresh, nil
+}
+
+func (g *Gateway) gathering() time.Duration {
+	if len(g.schema.Load().sources) == 0 {
+		return gatherFirst
+	}
+	return gather
 }
 
 // admit checks the list and gives each service a name of its own.

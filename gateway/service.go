@@ -82,8 +82,11 @@ func (s *service) prefix() string {
 		return '_'
 	}, s.Name)
 	name = strings.TrimLeft(name, "_") // two of them begin a name of GraphQL's own
-	if name == "" || isDigit(name[0]) {
-		name = "_" + name
+	switch {
+	case name == "":
+		return "service_"
+	case isDigit(name[0]):
+		return "_" + name + "_"
 	}
 	return name + "_"
 }

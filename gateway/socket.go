@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -43,20 +44,16 @@ func (g *Gateway) serveSocket(w http.ResponseWriter, r *http.Request) {
 		g.log.Debug("a WebSocket was refused", "err", err)
 		return
 	}
-	ctx, cancel := context.WithCancelCause(r.Context())
-	s := &socket{g: g, conn: conn, forwarded: g.forwarded(r.Header), end: cancel, running: map[string]context.CancelFunc{}}
-	err = s.serve(ctx)
-	cancel(err)
-	s.operations.Wait()
-	_ = conn.Close(err)
+	s := &socket{g: g, conn: conn, forwarded: g.forwarded(r.Header), running: map[string]context.CancelFunc{}}
+	s.serve(r.Context())
 }
 
 // socket is a client's session.
 type socket struct {
-	g          *Gateway
-	forwarded  http.Header
-	end        context.CancelCauseFunc
-	operations sync.WaitGroup
+	g         *Gateway
+	forwarded http.Header
+	end       context.CancelCauseFunc
+	work      sync.WaitGroup
 
 	writing sync.Mutex
 	conn    transport.Conn
@@ -66,43 +63,58 @@ type socket struct {
 	running      map[string]context.CancelFunc // by id
 }
 
-// serve reads messages until the client leaves, or why it has to.
-func (s *socket) serve(ctx context.Context) error {
+// serve reads messages until the client leaves, has to, or ctx ends.
+func (s *socket) serve(ctx context.Context) {
+	ctx, s.end = context.WithCancelCause(ctx)
+	defer s.work.Wait()
+	defer s.end(nil)
+	s.work.Go(func() {
+		<-ctx.Done()
+		_ = s.conn.Close(goodbye(context.Cause(ctx))) // ends Read, too
+	})
+	s.work.Go(func() { s.keepAlive(ctx) })
 	late := time.AfterFunc(initially, func() {
 		if !s.isAcknowledged() {
 			s.end(closed(4408, "connection_init did not come in time"))
 		}
 	})
 	defer late.Stop()
-	alive := s.keepAlive(ctx)
-	defer func() { <-alive }()
-	defer s.end(nil)
 	for {
-		text, err := s.conn.Read(ctx)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
+		text, err := s.conn.Read(context.Background())
 		if err != nil {
-			return nil // it has left
+			s.end(errLeft)
+			return
 		}
 		if err := s.take(ctx, bytes.Clone(text)); err != nil {
-			return err
+			s.end(err)
+			return
 		}
 	}
 }
 
+var errLeft = errors.New("the client has left")
+
+// goodbye is what a client is told when the session ends.
+func goodbye(cause error) error {
+	var code *transport.ClosedError
+	switch {
+	case errors.As(cause, &code):
+		return code
+	case errors.Is(cause, errLeft):
+		return nil
+	}
+	return closed(1001, "the gateway stops")
+}
+
 // keepAlive ends the session when the client is gone without a word.
-func (s *socket) keepAlive(ctx context.Context) <-chan struct{} {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if k, ok := s.conn.(transport.KeepAliver); ok {
-			if err := k.KeepAlive(ctx); err != nil {
-				s.end(err)
-			}
-		}
-	}()
-	return done
+func (s *socket) keepAlive(ctx context.Context) {
+	k, ok := s.conn.(transport.KeepAliver)
+	if !ok {
+		return
+	}
+	if err := k.KeepAlive(ctx); err != nil {
+		s.end(errLeft)
+	}
 }
 
 func (s *socket) isAcknowledged() bool {
@@ -167,7 +179,7 @@ func (s *socket) subscribe(ctx context.Context, m socketMessage) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	s.running[m.ID] = cancel
-	s.operations.Go(func() {
+	s.work.Go(func() {
 		defer cancel()
 		s.operate(ctx, m.ID, request)
 	})

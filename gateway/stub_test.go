@@ -390,3 +390,11 @@ func wantHas(t testing.TB, got string, parts ...string) {
 		}
 	}
 }
+
+func serve(g *Gateway, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	g.Handler().ServeHTTP(w, r)
+	return w
+}
+
+func copyTo(w io.Writer, r *http.Request) (int64, error) { return io.Copy(w, r.Body) }

@@ -40,9 +40,8 @@ func (x *execution) perform(ctx context.Context, to deliver) error {
 func (x *execution) pass(event []byte) []byte {
 	x.reset(x.plan)
 	x.include()
-	o := &x.outcomes[0]
-	o.asked = true
-	o.fault = x.read(0, event)
+	x.outcomes[0].asked = true
+	x.take(0, event)
 	return x.respond()
 }
 
