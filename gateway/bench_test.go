@@ -125,3 +125,39 @@ func BenchmarkMergeFifty(b *testing.B) {
 		merge(parts, cfg)
 	}
 }
+
+// fifty are services on loopback.
+func fifty(b *testing.B) []Service {
+	var list []Service
+	for i := range 50 {
+		name := "s" + string(rune('a'+i/10)) + string(rune('0'+i%10))
+		sdl := strings.NewReplacer("book", name+"book", "Book", name+"Book", "author", name+"author").Replace(booksSDL)
+		list = append(list, newStub(b, sdl).named(name))
+	}
+	return list
+}
+
+// BenchmarkFullLoad begins with nothing and ends when 50 services are served.
+func BenchmarkFullLoad(b *testing.B) {
+	list := fifty(b)
+	g := started(b, Config{})
+	for b.Loop() {
+		tell(b, g, list...)
+		b.StopTimer()
+		tell(b, g)
+		b.StartTimer()
+	}
+}
+
+// BenchmarkOneMore goes from 49 services to 50.
+func BenchmarkOneMore(b *testing.B) {
+	list := fifty(b)
+	g := started(b, Config{})
+	tell(b, g, list[:49]...)
+	for b.Loop() {
+		tell(b, g, list...)
+		b.StopTimer()
+		tell(b, g, list[:49]...)
+		b.StartTimer()
+	}
+}

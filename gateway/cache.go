@@ -62,9 +62,9 @@ func (c *planCache) put(key []byte, p *plan) {
 	}
 }
 
-// planFor is the plan of a request, kept or new. The error is a *refused.
-func (s *Schema) planFor(r request, scratch []byte) (*plan, error) {
-	key := r.appendKey(scratch)
+// planFor is the plan of a request with this key, kept or new. The error is a
+// *refused.
+func (s *Schema) planFor(r request, key []byte) (*plan, error) {
 	if p := s.plans.get(key); p != nil {
 		return p, nil
 	}

@@ -22,7 +22,7 @@ type execution struct {
 	results   [][]byte    // of entries: their values as JSON; nil where there is none
 	outcomes  []outcome   // of steps
 	local     bytes.Buffer
-	scratch   []byte // for the key of the plan
+	key       []byte // of the plan
 	out       []byte
 	errors    []byte // JSON objects with commas between
 }
@@ -67,6 +67,9 @@ func (o *outcome) reset() {
 // forget lets go of what belongs to the client and of what is large.
 func (x *execution) forget() {
 	x.plan, x.forwarded = nil, nil
+	for i := range x.outcomes {
+		x.outcomes[i].reset()
+	}
 	clear(x.values)
 	clear(x.results)
 	x.values = x.values[:0]

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,7 @@ func (c Config) withDefaults() Config {
 	if c.Home == nil {
 		c.Home = http.NotFoundHandler()
 	}
+	c.ForwardHeaders = slices.Clone(c.ForwardHeaders)
 	for i, h := range c.ForwardHeaders {
 		c.ForwardHeaders[i] = textproto.CanonicalMIMEHeaderKey(h)
 	}

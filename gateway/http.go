@@ -73,7 +73,8 @@ const traceHeader = "Catalyst-Trace"
 // prepare readies x for a request on the schema of this moment. The error is
 // for the client.
 func (g *Gateway) prepare(x *execution, r request) error {
-	p, err := g.schema.Load().planFor(r, x.scratch[:0])
+	x.key = r.appendKey(x.key[:0])
+	p, err := g.schema.Load().planFor(r, x.key)
 	if err != nil {
 		return err
 	}

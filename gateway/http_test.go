@@ -129,6 +129,16 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestWhatIsSaidAgainIsLeftOut(t *testing.T) {
+	a := newStub(t, `type Query { a: A } type A { a: A x(n: Int): Int }`)
+	g := gatewayOf(t, Config{}, a.named("a"))
+	got := post(t, g, `{ a { x x y: x x ...f x(n: 1) @skip(if: true) ...f ... { x x } } } fragment f on A { a { x x } ...g ...g } fragment g on A { x }`)
+	wantHas(t, got, `they have differing arguments`) // as it would have been before
+	got = post(t, g, `{ a { x x y: x x ...f ...f ... { x x } ...f @skip(if: true) } } fragment f on A { a { x x } ...g ...g } fragment g on A { x }`)
+	wantEqual(t, got, `{"data":{"a":{"x":1,"y":1,"a":{"x":1}}}}`)
+	wantEqual(t, a.last.Load().query, `query{a{x y:x ...f ...{x }...f@skip(if:true) } }fragment f on A{a{x } ...g }fragment g on A{x }`)
+}
+
 func TestIntrospectionCanBeTurnedOff(t *testing.T) {
 	a := newStub(t, booksSDL)
 	g := gatewayOf(t, Config{HideIntrospection: true}, a.named("a"))

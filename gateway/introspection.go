@@ -127,6 +127,10 @@ func plainly(err error) error {
 	return errors.New(strings.TrimPrefix(text, "json: "))
 }
 
+// widest is how many parts a definition may have: validation takes time that
+// grows with the square of it.
+const widest = 2_000
+
 // document adds to the implicit definitions (GraphQL §3.3) what the service says.
 func (in *introspected) document() (*ast.SchemaDocument, error) {
 	doc := validator.PreludeDocument()
@@ -142,11 +146,17 @@ func (in *introspected) document() (*ast.SchemaDocument, error) {
 		if !isName(t.Name) {
 			return nil, fmt.Errorf("type %.40q: that is no name", t.Name)
 		}
+		if n := max(len(t.Fields), len(t.InputFields), len(t.EnumValues), len(t.Possible)); n > widest {
+			return nil, fmt.Errorf("type %s: it has %d parts, and %d are taken at most", t.Name, n, widest)
+		}
 		d, err := t.definition()
 		if err != nil {
 			return nil, fmt.Errorf("type %s: %w", t.Name, err)
 		}
 		doc.Definitions = append(doc.Definitions, d)
+	}
+	if n := len(in.Schema.Directives); n > widest {
+		return nil, fmt.Errorf("it has %d directives, and %d are taken at most", n, widest)
 	}
 	for _, d := range in.Schema.Directives {
 		if doc.Directives.ForName(d.Name) != nil {
@@ -224,9 +234,14 @@ func (t *introspectedType) definition() (*ast.Definition, error) {
 	return d, err
 }
 
+// outputFields leaves out a field that is there twice: there are large services
+// which have some.
 func outputFields(fields []introspectedField) (ast.FieldList, error) {
 	var list ast.FieldList
 	for _, f := range fields {
+		if list.ForName(f.Name) != nil {
+			continue
+		}
 		typ, err := typed(f.Name, f.Type)
 		if err != nil {
 			return nil, fmt.Errorf("field %.40q: %w", f.Name, err)
@@ -259,6 +274,9 @@ func inputFields(fields []introspectedInput) (ast.FieldList, error) {
 }
 
 func arguments(inputs []introspectedInput) (ast.ArgumentDefinitionList, error) {
+	if len(inputs) > widest {
+		return nil, fmt.Errorf("it has %d arguments, and %d are taken at most", len(inputs), widest)
+	}
 	var list ast.ArgumentDefinitionList
 	for _, in := range inputs {
 		typ, err := typed(in.Name, in.Type)

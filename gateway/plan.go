@@ -108,6 +108,12 @@ func (s *Schema) parse(document string) (*ast.QueryDocument, error) {
 	if len(doc.Operations) == 0 {
 		return nil, refuse(notParsed, "the document has no operation")
 	}
+	for _, op := range doc.Operations {
+		op.SelectionSet = withoutRepeats(op.SelectionSet)
+	}
+	for _, f := range doc.Fragments {
+		f.SelectionSet = withoutRepeats(f.SelectionSet)
+	}
 	if errs := validator.ValidateWithRules(s.ast, doc, nil); len(errs) > 0 {
 		return nil, &refused{s.presentable(errs), notValid}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -408,4 +409,32 @@ func TestUpdateConfig(t *testing.T) {
 	if got := push(map[string]any{"services": services}, newer); !got.Success {
 		t.Errorf("with a fence beside it: got %+v", got)
 	}
+}
+
+func TestRequestsGoOnWhileServicesComeAndGo(t *testing.T) {
+	a := newStub(t, `type Query { item: Item } type Item { id: ID }`)
+	b := newStub(t, `type Query { item: Item } type Item { name: String t: Item }`)
+	g := gatewayOf(t, Config{Limits: Limits{Plans: 2}}, a.named("a"), b.named("b"))
+	stop := make(chan struct{})
+	var asking sync.WaitGroup
+	for _, query := range []string{`{ item { id } }`, `{ item { __typename } b_item { __typename t { name } } }`, `{ __schema { types { name } } }`, `{ b_item { name } }`} {
+		asking.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if got := post(t, g, query); !strings.HasPrefix(got, `{"data":{`) && !strings.Contains(got, "Cannot query field") {
+					t.Errorf("got %s", got)
+				}
+			}
+		})
+	}
+	for range 30 {
+		tell(t, g, a.named("a"))
+		tell(t, g, a.named("a"), b.named("b"))
+	}
+	close(stop)
+	asking.Wait()
 }

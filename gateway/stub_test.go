@@ -145,7 +145,7 @@ func refusalOf(err error) []byte {
 
 // introspectionOf answers as the gateway itself does.
 func introspectionOf(s *Schema, r request) []byte {
-	p, err := s.planFor(r, nil)
+	p, err := s.planFor(r, r.appendKey(nil))
 	if err != nil {
 		return refusalOf(err)
 	}

@@ -315,3 +315,24 @@ func TestAGoodbyeIsUnderstood(t *testing.T) {
 		}
 	})
 }
+
+func TestBothSidesMustSpeakTheProtocol(t *testing.T) {
+	const spoken = "graphql-transport-ws"
+	with := serve(t, transport.Config{Main: echo()}, Options{Protocol: spoken})
+	without := serve(t, transport.Config{Main: echo()}, Options{})
+	for _, c := range []struct{ url, protocol, refusal string }{
+		{with, spoken, ""},
+		{without, "", ""},
+		{with, "", "400 Bad Request: offer the subprotocol " + spoken},
+		{with, "other", "400 Bad Request: offer the subprotocol " + spoken},
+		{without, spoken, "the server does not speak " + spoken},
+	} {
+		conn, err := Dial(t.Context(), c.url, Options{Protocol: c.protocol})
+		if conn != nil {
+			_ = conn.Close(nil)
+		}
+		if refused := err != nil; refused != (c.refusal != "") || refused && !strings.Contains(err.Error(), c.refusal) {
+			t.Errorf("dial with protocol %q: got %v, want %q", c.protocol, err, c.refusal)
+		}
+	}
+}
