@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
 )
@@ -54,3 +55,47 @@ func (d *description) refersTo(name string) bool {
 func hasFieldOf(d *ast.Definition, name string) bool {
 	return slices.ContainsFunc(d.Fields, func(f *ast.FieldDefinition) bool { return f.Type.Name() == name })
 }
+
+// rootOf is the type at which operations of a kind begin, nil if there are none.
+func rootOf(s *ast.Schema, op ast.Operation) *ast.Definition {
+	switch op {
+	case ast.Mutation:
+		return s.Mutation
+	case ast.Subscription:
+		return s.Subscription
+	}
+	return s.Query
+}
+
+// operations are the kinds of operations, in the order in which all is done.
+func operations() [3]ast.Operation {
+	return [...]ast.Operation{ast.Query, ast.Mutation, ast.Subscription}
+}
+
+// isMeta says that a field or type belongs to introspection.
+func isMeta(name string) bool { return strings.HasPrefix(name, "__") }
+
+// isName is Name of GraphQL §2.1.9.
+func isName(s string) bool {
+	for i, c := range []byte(s) {
+		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (i == 0 || !isDigit(c)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// ownTypes are the types that a service brings, apart from its roots, by name.
+func ownTypes(s *ast.Schema) []*ast.Definition {
+	var own []*ast.Definition
+	for _, d := range s.Types {
+		if !d.BuiltIn && d != s.Query && d != s.Mutation && d != s.Subscription {
+			own = append(own, d)
+		}
+	}
+	slices.SortFunc(own, byName)
+	return own
+}
+
+func byName(a, b *ast.Definition) int { return strings.Compare(a.Name, b.Name) }

@@ -1,8 +1,12 @@
 package gateway
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -79,4 +83,62 @@ func (e *eventWriter) comment() error {
 		return err
 	}
 	return e.controller.Flush()
+}
+
+// eventReader reads a stream of events (HTML §9.2).
+type eventReader struct {
+	r     *bufio.Reader
+	limit int
+	data  bytes.Buffer
+}
+
+// next returns the next event. Its data is valid until the next call.
+func (e *eventReader) next() (name string, data []byte, err error) {
+	e.data.Reset()
+	for {
+		line, err := e.line()
+		if err != nil {
+			return "", nil, err
+		}
+		if len(line) == 0 {
+			if name == "" && e.data.Len() == 0 {
+				continue // comments keep the connection alive
+			}
+			return name, e.data.Bytes(), nil
+		}
+		field, value, _ := strings.Cut(string(line), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch field {
+		case "event":
+			name = value
+		case "data":
+			if e.data.Len() > 0 {
+				e.data.WriteByte('\n')
+			}
+			e.data.WriteString(value)
+		}
+		if e.data.Len() > e.limit {
+			return "", nil, errTooLong
+		}
+	}
+}
+
+// line reads to the end of a line, which may be long.
+func (e *eventReader) line() ([]byte, error) {
+	var long []byte
+	for {
+		part, err := e.r.ReadSlice('\n')
+		if err == nil && long == nil {
+			return bytes.TrimRight(part, "\r\n"), nil
+		}
+		long = append(long, part...)
+		switch {
+		case err == nil:
+			return bytes.TrimRight(long, "\r\n"), nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, err
+		case len(long) > e.limit+len("data: "):
+			return nil, errTooLong
+		}
+	}
 }

@@ -282,7 +282,7 @@ func TestAnOlderLeaderIsRefused(t *testing.T) {
 
 func TestTheLastConfigurationSurvivesARestart(t *testing.T) {
 	inBubble(t, func(w *world) {
-		a, isA := w.stub("a", `type Query { item: Item } type Item { id: ID }`)
+		_, isA := w.stub("a", `type Query { item: Item } type Item { id: ID }`)
 		b, isB := w.stub("b", `type Query { item: Item } type Item { name: String }`)
 		isB.Token = "secret"
 		w.cfg.StatePath = filepath.Join(w.TempDir(), "gateway.json")
@@ -308,12 +308,11 @@ func TestTheLastConfigurationSurvivesARestart(t *testing.T) {
 		}
 		stop = run(w, g)
 		tell(w, g, isB, isA)
+		synctest.Wait() // b was known, and the update does not wait for it
 		wantEqual(t, stateOf(g, "b").State, Serving)
 		wantEqual(t, stateOf(g, "a").State, Serving)
 		wantEqual(t, post(w, g, `{ item { __typename } b_item { __typename } }`), `{"data":{"item":{"__typename":"Item"},"b_item":{"__typename":"b_Item"}}}`)
 		stop()
-		_ = a
-
 		for damage, text := range map[string]string{"cut": `{"version":1,"serv`, "newer": `{"version":99}`, "empty": ""} {
 			if err := os.WriteFile(w.cfg.StatePath, []byte(text), 0o600); err != nil {
 				t.Fatal(err)

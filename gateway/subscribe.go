@@ -1,14 +1,9 @@
 package gateway
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
-	"io"
-	"mime"
 	"net/http"
-	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
 )
@@ -73,99 +68,6 @@ func (x *execution) listen(ctx context.Context, to deliver) error {
 		service.sockets.Store(true)
 	}
 	return err
-}
-
-var errNoEvents = errors.New("the service does not send events over HTTP")
-
-// listenToEvents is a subscription over server-sent events, in "distinct
-// connections" mode.
-func (s *service) listenToEvents(ctx context.Context, body []byte, forwarded http.Header, to deliver) error {
-	header := s.headers[once].Clone()
-	header.Set("Accept", mediaEvents)
-	response, err := s.post(ctx, body, header, forwarded)
-	if err != nil {
-		return s.explain(ctx, err)
-	}
-	defer response.Body.Close()
-	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind != mediaEvents || response.StatusCode != http.StatusOK {
-		return errNoEvents
-	}
-	events := eventReader{r: bufio.NewReader(response.Body), limit: int(s.limits.ResponseBytes)}
-	for {
-		name, data, err := events.next()
-		switch {
-		case errors.Is(err, errTooLong):
-			return s.faultf("sent an event of more than %d bytes", s.limits.ResponseBytes)
-		case errors.Is(err, io.EOF) && ctx.Err() == nil, name == "complete":
-			return nil
-		case err != nil:
-			return s.explain(ctx, err)
-		}
-		if name != "next" {
-			continue
-		}
-		if err := to(data); err != nil {
-			return err
-		}
-	}
-}
-
-// eventReader reads a stream of events (HTML §9.2).
-type eventReader struct {
-	r     *bufio.Reader
-	limit int
-	data  bytes.Buffer
-}
-
-// next returns the next event. Its data is valid until the next call.
-func (e *eventReader) next() (name string, data []byte, err error) {
-	e.data.Reset()
-	for {
-		line, err := e.line()
-		if err != nil {
-			return "", nil, err
-		}
-		if len(line) == 0 {
-			if name == "" && e.data.Len() == 0 {
-				continue // comments keep the connection alive
-			}
-			return name, e.data.Bytes(), nil
-		}
-		field, value, _ := strings.Cut(string(line), ":")
-		value = strings.TrimPrefix(value, " ")
-		switch field {
-		case "event":
-			name = value
-		case "data":
-			if e.data.Len() > 0 {
-				e.data.WriteByte('\n')
-			}
-			e.data.WriteString(value)
-		}
-		if e.data.Len() > e.limit {
-			return "", nil, errTooLong
-		}
-	}
-}
-
-// line reads to the end of a line, which may be long.
-func (e *eventReader) line() ([]byte, error) {
-	var long []byte
-	for {
-		part, err := e.r.ReadSlice('\n')
-		if err == nil && long == nil {
-			return bytes.TrimRight(part, "\r\n"), nil
-		}
-		long = append(long, part...)
-		switch {
-		case err == nil:
-			return bytes.TrimRight(long, "\r\n"), nil
-		case !errors.Is(err, bufio.ErrBufferFull):
-			return nil, err
-		case len(long) > e.limit+len("data: "):
-			return nil, errTooLong
-		}
-	}
 }
 
 // serveEvents answers with server-sent events.
