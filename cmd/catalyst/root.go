@@ -44,7 +44,7 @@ Every flag that names a variable is also read from the environment, then from
 	c.addFlags(root.PersistentFlags())
 	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 
-	together(root, "Run", devCommand(), nodeCommand())
+	together(root, "Run", devCommand(), nodeCommand(), gatewayCommand())
 	together(root, "Site", initCommand(c), joinCommand(c), leaveCommand(c), statusCommand(c), membersCommand(c), memberCommand(c))
 	together(root, "Routes", serviceCommand(c), peerCommand(c), routeCommand(c), applyCommand(c), metricsCommand(c))
 	together(root, "Security", tokenCommand(c), keysCommand(c), auditCommand(c))

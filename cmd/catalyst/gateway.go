@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/catalyst/orchestrator/gateway"
+)
+
+// gatewayFlags are the settings of `catalyst gateway`.
+type gatewayFlags struct {
+	gateway.Config
+	address             string
+	insecure            bool
+	logLevel, logFormat string
+}
+
+func gatewayCommand() *cobra.Command {
+	f := &gatewayFlags{}
+	cmd := offline(&cobra.Command{
+		Use:   "gateway",
+		Short: "Run a GraphQL gateway in the foreground",
+		Long: `Run a GraphQL gateway in the foreground. A site's leader tells it the services
+at ws://ADDRESS/api (catalyst node --gateway-endpoint); clients ask them all at
+http://ADDRESS/graphql.`,
+		Example: `  catalyst gateway
+  catalyst gateway --addr 127.0.0.1:4100 --state gateway.json`,
+		Args: want(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), cmd.ErrOrStderr()) },
+	})
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.address, "addr", "127.0.0.1:4000", "where to listen; port 0 is any free one (CATALYST_GATEWAY_ADDR)")
+	fromEnv(flags, "addr", "CATALYST_GATEWAY_ADDR")
+	flags.StringVar(&f.StatePath, "state", "", "`file` that keeps the last configuration over a restart; it holds the services' tokens (CATALYST_GATEWAY_STATE)")
+	fromEnv(flags, "state", "CATALYST_GATEWAY_STATE")
+	flags.StringSliceVar(&f.ForwardHeaders, "forward-header", nil, "headers of clients that go to the services, as Authorization; default none")
+	flags.BoolVar(&f.HideIntrospection, "hide-introspection", false, "answer no __schema and __type")
+	flags.StringSliceVar(&f.Origins, "allow-origin", nil, "hosts whose web pages may open WebSockets, beside the gateway's own")
+	flags.StringSliceVar(&f.Hosts, "allow-host", nil, "names with port that WebSockets may be opened under; default any")
+	flags.BoolVar(&f.insecure, "insecure", false, "listen beyond loopback: whoever reaches /api can change the services")
+	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error (CATALYST_LOG_LEVEL)")
+	fromEnv(flags, "log-level", "CATALYST_LOG_LEVEL")
+	flags.StringVar(&f.logFormat, "log-format", "", "text or json; default text on a terminal, json elsewhere (CATALYST_LOG_FORMAT)")
+	fromEnv(flags, "log-format", "CATALYST_LOG_FORMAT")
+	return cmd
+}
+
+// run serves until it is told to stop, and lets open requests finish.
+func (f *gatewayFlags) run(ctx context.Context, errs io.Writer) (err error) {
+	if f.Log, err = newLog(errs, f.logLevel, f.logFormat); err != nil {
+		return err
+	}
+	for _, list := range []*[]string{&f.ForwardHeaders, &f.Origins, &f.Hosts} {
+		*list = trimmed(*list)
+	}
+	if err := f.checkAddress(); err != nil {
+		return err
+	}
+	g, err := gateway.New(f.Config)
+	if err != nil {
+		return unusable("catalyst gateway --help lists the settings", "%v", err)
+	}
+	l, err := net.Listen("tcp", f.address)
+	if err != nil {
+		return refused("is another gateway running there?", "listen on --addr %s: %v", f.address, err)
+	}
+	f.Log.Info("listening", "graphql", "http://"+l.Addr().String()+"/graphql", "api", "ws://"+l.Addr().String()+"/api")
+	return serveGateway(ctx, g, l, f.Log)
+}
+
+func (f *gatewayFlags) checkAddress() error {
+	host, _, err := net.SplitHostPort(f.address)
+	if err != nil {
+		return unusable("give host:port, as in 127.0.0.1:4000", "--addr (CATALYST_GATEWAY_ADDR) is %q", f.address)
+	}
+	ip := net.ParseIP(host)
+	if f.insecure || host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return unusable("listen on 127.0.0.1 beside the nodes, or let only them reach it and accept the rest with --insecure",
+		"--addr (CATALYST_GATEWAY_ADDR) is %s, which other machines can reach, and whoever reaches /api can change the services", f.address)
+}
+
+const gatewayDrain = 5 * time.Second
+
+// serveGateway lets requests that are under way finish when ctx ends.
+func serveGateway(ctx context.Context, g *gateway.Gateway, l net.Listener, log *slog.Logger) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer end()
+	wg.Go(func() {
+		if err := g.Run(life); err != nil && life.Err() == nil {
+			log.Error("the gateway ended", "err", err)
+		}
+	})
+	server := &http.Server{
+		Handler:           g.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		BaseContext:       func(net.Listener) context.Context { return life },
+	}
+	drained := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(drained)
+		drain, cancel := context.WithTimeout(life, gatewayDrain)
+		defer cancel()
+		_ = server.Shutdown(drain)
+		_ = server.Close()
+	})
+	err := server.Serve(l)
+	if !stop() {
+		<-drained
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		return refused("", "serve %s: %v", l.Addr(), oneLine(fmt.Sprint(err)))
+	}
+	return nil
+}
