@@ -130,25 +130,34 @@ func (g gateway) serves(t testing.TB, names ...string) configs {
 // asks sends a GraphQL query and returns the data, which must have come without errors.
 func (g gateway) asks(t testing.TB, text string) map[string]json.RawMessage {
 	t.Helper()
-	body, err := json.Marshal(map[string]string{"query": text})
+	data, err := ask(g.graphql(), text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := web.Post(g.graphql(), "application/json", bytes.NewReader(body))
+	return data
+}
+
+// ask posts a query and returns the data, which must come without errors.
+func ask(url, text string) (map[string]json.RawMessage, error) {
+	body, err := json.Marshal(map[string]string{"query": text})
 	if err != nil {
-		t.Fatalf("query %s: %v", text, err)
+		return nil, err
+	}
+	response, err := web.Post(url, "application/json", bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("query %s: %w", text, err)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	parsed := decode[struct {
+	var parsed struct {
 		Data   map[string]json.RawMessage
 		Errors json.RawMessage
-	}](t, answer)
-	if response.StatusCode != http.StatusOK || parsed.Errors != nil {
-		t.Fatalf("query %s: %s: %s", text, response.Status, answer)
 	}
-	return parsed.Data
+	if err := json.Unmarshal(answer, &parsed); err != nil || response.StatusCode != http.StatusOK || parsed.Errors != nil {
+		return nil, fmt.Errorf("query %s: %s: %s (%v)", text, response.Status, answer, err)
+	}
+	return parsed.Data, nil
 }

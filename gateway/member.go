@@ -73,7 +73,7 @@ func (g *Gateway) hear(m *member, is *description, err error) {
 	}
 	if m.state() != before || first {
 		m.since = time.Now()
-		g.log.Info("the state of a service has changed", "service", m.service.Name, "state", m.state(), "err", m.fault)
+		g.log.Info("the state of a service has changed", "service", m.service.Name, "state", m.state(), "fault", m.fault)
 	}
 	g.announce()
 }
