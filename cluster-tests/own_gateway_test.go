@@ -2,6 +2,7 @@ package clustertests
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -83,4 +84,57 @@ func TestTheProductsOwnGateway(t *testing.T) {
 		g.start(t)
 		eventually(t, "both services answer without a site", both)
 	})
+}
+
+// TestEveryNodeHasAGateway: embedded gateways follow the tables of their nodes, serve without a leader, and take lists from
+// nobody.
+func TestEveryNodeHasAGateway(t *testing.T) {
+	s := startSite(t, 2, "--gateway-endpoint=", "--embedded-gateway", "127.0.0.1:0", "--log-format", "json")
+	books, pokemon := startService(t, 0, "books"), startService(t, 0, "pokemon")
+	c := s.dial(t, s.leader(t))
+	c.register(t, books.channel("books"))
+	made := c.register(t, pokemon.channel("pokemon"))
+	for _, n := range s.nodes {
+		eventually(t, n.id+" answers for both", func() error {
+			_, err := ask(graphqlOf(t, n), across)
+			return err
+		})
+	}
+	if got, err := web.Get(strings.Replace(graphqlOf(t, s.nodes[0]), "/graphql", "/api", 1)); err != nil || got.StatusCode != 404 {
+		t.Errorf("/api of an embedded gateway: %v %v, want 404", got, err)
+	} else {
+		got.Body.Close()
+	}
+	c.do(t, deletion(made.Data.ID))
+	for _, n := range s.nodes {
+		eventually(t, n.id+" has forgotten what was removed", func() error {
+			if _, err := ask(graphqlOf(t, n), across); err == nil {
+				return errors.New("it still answers for it")
+			}
+			_, err := ask(graphqlOf(t, n), "{ allBooks { title } }")
+			return err
+		})
+	}
+	left := s.follower(t)
+	s.leader(t).crash(t)
+	eventually(t, "there is no leader", func() error {
+		st, err := s.status(left)
+		if err == nil && st.Leader != "" {
+			err = fmt.Errorf("%s leads", st.Leader)
+		}
+		return err
+	})
+	if _, err := ask(graphqlOf(t, left), "{ allBooks { title } }"); err != nil {
+		t.Errorf("without a leader: %v", err)
+	}
+}
+
+// graphqlOf is where the gateway of a node listens, as its log says last.
+func graphqlOf(t testing.TB, n *node) string {
+	t.Helper()
+	found := regexp.MustCompile(`http://[0-9.:]+/graphql`).FindAll(tail(n.log.Name(), 1<<20), -1)
+	if len(found) == 0 {
+		t.Fatalf("the log of %s does not say where its gateway is", n.id)
+	}
+	return string(found[len(found)-1])
 }

@@ -129,7 +129,7 @@ func (n *Node) restoreHere(ctx context.Context, who pipeline.Identity, stream io
 		}
 		return n.replaceTable(restored)
 	})
-	if err != nil {
+	if err != nil && !n.isRestored(ctx, restored) {
 		return nil, err
 	}
 	if refusal != nil {
@@ -140,6 +140,16 @@ func (n *Node) restoreHere(ctx context.Context, who pipeline.Identity, stream io
 	return pipeline.Result{Success: true, Index: restored.Version(), Data: map[string]any{
 		"id": restored.Site(), "version": restored.Version(), "routes": restored.NumLocal(), "peers": restored.NumPeers(), "epoch": restored.Epoch(),
 	}}, nil
+}
+
+// isRestored looks whether a restore took effect although its leader was lost on
+// the way: on a busy machine Raft may elect one anew, often the same.
+func (n *Node) isRestored(ctx context.Context, restored *fsm.Table) bool {
+	if restored == nil {
+		return false
+	}
+	t, err := n.table(ctx, query{})
+	return err == nil && t.Epoch() == restored.Epoch()
 }
 
 // replaceTable makes a table a snapshot that every node takes over. Raft wants

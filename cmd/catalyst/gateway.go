@@ -75,7 +75,7 @@ func (f *gatewayFlags) run(ctx context.Context, errs io.Writer) (err error) {
 		return refused("is another gateway running there?", "listen on --addr %s: %v", f.address, err)
 	}
 	f.Log.Info("listening", "graphql", "http://"+l.Addr().String()+"/graphql", "api", "ws://"+l.Addr().String()+"/api")
-	return serveGateway(ctx, g, l, f.Log)
+	return serveGateway(ctx, g, g.Handler(), l, f.Log)
 }
 
 func (f *gatewayFlags) checkAddress() error {
@@ -94,7 +94,7 @@ func (f *gatewayFlags) checkAddress() error {
 const gatewayDrain = 5 * time.Second
 
 // serveGateway lets requests that are under way finish when ctx ends.
-func serveGateway(ctx context.Context, g *gateway.Gateway, l net.Listener, log *slog.Logger) error {
+func serveGateway(ctx context.Context, g *gateway.Gateway, h http.Handler, l net.Listener, log *slog.Logger) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -105,7 +105,7 @@ func serveGateway(ctx context.Context, g *gateway.Gateway, l net.Listener, log *
 		}
 	})
 	server := &http.Server{
-		Handler:           g.Handler(),
+		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		BaseContext:       func(net.Listener) context.Context { return life },

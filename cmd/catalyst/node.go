@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ type nodeFlags struct {
 	node.Config
 	logLevel, logFormat string
 	origins, names      []string // whom the node answers, beside its own
+	embedded            string   // where a gateway in this process listens; empty is nowhere
 }
 
 func nodeCommand() *cobra.Command {
@@ -76,6 +78,7 @@ func (f *nodeFlags) addFlags(flags *pflag.FlagSet) {
 	fromEnv(flags, "join", "CATALYST_JOIN")
 	text(&f.GatewayEndpoint, "gateway-endpoint", gatewayDefault, "GraphQL gateway; empty turns it off", "CATALYST_GQL_GATEWAY_ENDPOINT")
 	flags.SetAnnotation("gateway-endpoint", emptyIsSet, []string{""})
+	text(&f.embedded, "embedded-gateway", "", "`address` of a GraphQL gateway in this process, which follows this node's table; empty is none", "CATALYST_EMBEDDED_GATEWAY")
 	text(&f.PeeringEndpoint, "peering-endpoint", "", "what peer sites dial; default from --rpc-addr", "CATALYST_PEERING_ENDPOINT")
 	text(&f.PeeringSecret, "peering-secret", "", "secret that peer sites must show; without one only those with a secret of their own may", "CATALYST_PEERING_SECRET")
 	flags.BoolVar(&f.RouteReflector, "route-reflector", false,
@@ -118,6 +121,17 @@ func (f *nodeFlags) run(ctx context.Context, errs io.Writer) error {
 	n, err := node.New(f.Config)
 	if err != nil {
 		return unusable("", "%v", err)
+	}
+	if f.embedded != "" {
+		e, err := f.openEmbedded()
+		if err != nil {
+			return err
+		}
+		following, end := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer end()
+		wg.Go(func() { e.run(following, n, f) })
 	}
 	err = n.Run(ctx)
 	switch {

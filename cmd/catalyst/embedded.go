@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+
+	"github.com/catalyst/orchestrator/gateway"
+	"github.com/catalyst/orchestrator/node"
+)
+
+// embeddedGateway is a gateway in the process of a node, which it follows. Nobody
+// else tells it what to serve: it has no /api.
+type embeddedGateway struct {
+	*gateway.Gateway
+	listener net.Listener
+}
+
+func (f *nodeFlags) openEmbedded() (*embeddedGateway, error) {
+	g, err := gateway.New(gateway.Config{
+		Log: f.Log, StatePath: filepath.Join(f.DataDir, "gateway.json"), Origins: f.origins, Hosts: f.names,
+	})
+	if err != nil {
+		return nil, unusable("catalyst node --help lists the settings", "%v", err)
+	}
+	l, err := net.Listen("tcp", f.embedded)
+	if err != nil {
+		return nil, refused("is another gateway running there?", "listen on --embedded-gateway %s: %v", f.embedded, err)
+	}
+	f.Log.Info("gateway", "node", f.ID, "graphql", "http://"+l.Addr().String()+"/graphql")
+	return &embeddedGateway{g, l}, nil
+}
+
+// run serves what the node's table holds until ctx ends.
+func (e *embeddedGateway) run(ctx context.Context, n *node.Node, f *nodeFlags) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		n.FollowServices(ctx, func(ctx context.Context, list []node.GatewayService) {
+			services := make([]gateway.Service, len(list))
+			for i, s := range list {
+				services[i] = gateway.Service{Name: s.Name, URL: s.URL, Token: s.Token}
+			}
+			if _, err := e.Update(ctx, services, nil); err != nil && ctx.Err() == nil {
+				f.Log.Error("the gateway does not take the services of its node", "node", f.ID, "err", err)
+			}
+		})
+	})
+	if err := serveGateway(ctx, e.Gateway, e.handler(), e.listener, f.Log); err != nil {
+		f.Log.Error("the gateway has ended", "node", f.ID, "err", err)
+	}
+}
+
+func (e *embeddedGateway) handler() http.Handler {
+	all := e.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api" {
+			http.Error(w, "this gateway follows the node that it is part of: register services there", http.StatusNotFound)
+			return
+		}
+		all.ServeHTTP(w, r)
+	})
+}
