@@ -62,6 +62,23 @@ func TestTheProductsOwnGateway(t *testing.T) {
 		return err
 	}
 	eventually(t, "both services answer", both)
+	t.Run("catalyst query", func(t *testing.T) {
+		got := cli(t, nil, "query", across, "--gateway", g.graphql())
+		if got.status != 0 || !strings.Contains(got.stdout, `"species": "pikachu"`) {
+			t.Errorf("got %+v, want the data", got)
+		}
+		for _, word := range []string{"answered by", "books in", "pokemon in", "ms in all"} {
+			if !strings.Contains(got.stderr, word) {
+				t.Errorf("%q does not say %q", got.stderr, word)
+			}
+		}
+		if got := cli(t, nil, "query", "{ nothingLikeIt }", "--gateway", g.address); got.status != 1 || got.stdout != "" || !strings.Contains(got.stderr, "nothingLikeIt") {
+			t.Errorf("a field that is not there: %+v, want status 1 and its name", got)
+		}
+		if got := cli(t, nil, "query", "{ __typename }", "--gateway", "127.0.0.1:1"); got.status != 3 || !strings.Contains(got.stderr, "catalyst gateway") {
+			t.Errorf("no gateway: %+v, want status 3 and what to do", got)
+		}
+	})
 	t.Run("graphql-http has nothing to object to", func(t *testing.T) {
 		got := run(t, nil, "node", filepath.Join(programs.js, "audit.mjs"), g.graphql())
 		var audit struct {

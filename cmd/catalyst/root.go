@@ -46,7 +46,7 @@ Every flag that names a variable is also read from the environment, then from
 
 	together(root, "Run", devCommand(), nodeCommand(), gatewayCommand())
 	together(root, "Site", initCommand(c), joinCommand(c), leaveCommand(c), statusCommand(c), membersCommand(c), memberCommand(c))
-	together(root, "Routes", serviceCommand(c), peerCommand(c), routeCommand(c), applyCommand(c), metricsCommand(c))
+	together(root, "Routes", serviceCommand(c), peerCommand(c), routeCommand(c), queryCommand(c), applyCommand(c), metricsCommand(c))
 	together(root, "Security", tokenCommand(c), keysCommand(c), auditCommand(c))
 	together(root, "Backup and repair", snapshotCommand(c, files), doctorCommand(c, files), recoverCommand(c, files))
 	together(root, "This program", versionCommand(c))
