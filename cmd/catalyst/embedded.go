@@ -18,6 +18,22 @@ type embeddedGateway struct {
 	listener net.Listener
 }
 
+// embed starts the gateway that the settings ask for, if they do, and returns
+// what ends it.
+func (f *nodeFlags) embed(ctx context.Context, n *node.Node) (end func(), err error) {
+	if f.embedded == "" {
+		return func() {}, nil
+	}
+	e, err := f.openEmbedded()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { e.run(ctx, n, f) })
+	return func() { cancel(); wg.Wait() }, nil
+}
+
 func (f *nodeFlags) openEmbedded() (*embeddedGateway, error) {
 	g, err := gateway.New(gateway.Config{
 		Log: f.Log, StatePath: filepath.Join(f.DataDir, "gateway.json"), Origins: f.origins, Hosts: f.names,

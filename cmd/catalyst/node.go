@@ -13,7 +13,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -122,17 +121,11 @@ func (f *nodeFlags) run(ctx context.Context, errs io.Writer) error {
 	if err != nil {
 		return unusable("", "%v", err)
 	}
-	if f.embedded != "" {
-		e, err := f.openEmbedded()
-		if err != nil {
-			return err
-		}
-		following, end := context.WithCancel(ctx)
-		var wg sync.WaitGroup
-		defer wg.Wait()
-		defer end()
-		wg.Go(func() { e.run(following, n, f) })
+	end, err := f.embed(ctx, n)
+	if err != nil {
+		return err
 	}
+	defer end()
 	err = n.Run(ctx)
 	switch {
 	case errors.Is(err, node.ErrSetting):
