@@ -52,7 +52,7 @@ func (n *Node) initiate(ctx context.Context, i initiation) (any, error) {
 	if err != nil {
 		return pipeline.Refuse(fsm.Invalid, "site: no certificate authority can be made for it: %v", err), nil
 	}
-	if err := n.enterWith(authority, i, siteID, now); err != nil {
+	if err := n.enterWith(authority, i, siteID); err != nil {
 		return nil, err
 	}
 	n.founding.Store(&founding{as: i.AS})
@@ -104,20 +104,15 @@ func (n *Node) cannotInitiate(i *initiation) *pipeline.Result {
 }
 
 // enterWith makes this node the first of the site.
-func (n *Node) enterWith(authority trust.Authority, i initiation, siteID string, now time.Time) error {
+func (n *Node) enterWith(authority trust.Authority, i initiation, siteID string) error {
 	if err := n.self.alter(func(me *identity) { me.Hosts = i.Hosts }); err != nil {
 		return err
 	}
-	key, request, err := trust.NewRequest(n.cfg.ID)
+	c, err := n.certified(authority, i.Site)
 	if err != nil {
 		return err
 	}
-	certificate, err := authority.Issue(request, trust.Subject{Site: i.Site, Role: trust.Node, Name: n.cfg.ID}, n.hosts(), now, n.cfg.CertificateLife)
-	if err != nil {
-		return err
-	}
-	return n.enter(i.Site, siteID, &trust.Credentials{Key: key, Certificate: certificate, Authority: authority.Certificate},
-		keyring{Keys: [][]byte{trust.NewGossipKey()}})
+	return n.enter(i.Site, siteID, c, keyring{Keys: [][]byte{trust.NewGossipKey()}})
 }
 
 // seal puts into the log what the site needs beside its name, and answers with

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -184,50 +185,57 @@ func addressIn(dir string) string {
 	return a.Raft
 }
 
-// replayed is the newest snapshot of a running node with its whole log applied.
+// replayed is the table of a running node with its whole log applied.
 func replayed(snapshots raft.SnapshotStore, logs raft.LogStore) (*fsm.Table, error) {
-	machine := fsm.NewMachine()
 	all, err := snapshots.List()
 	if err != nil {
-		return machine.Table(), err
+		return new(fsm.Table), err
 	}
+	var state io.ReadCloser
 	if len(all) > 0 {
-		_, state, err := snapshots.Open(all[0].ID)
-		if err != nil {
-			return machine.Table(), err
-		}
-		if err := machine.Restore(state); err != nil {
-			return machine.Table(), err
+		if _, state, err = snapshots.Open(all[0].ID); err != nil {
+			return new(fsm.Table), err
 		}
 	}
-	first, err := logs.FirstIndex()
-	if err != nil {
-		return machine.Table(), err
-	}
-	last, err := logs.LastIndex()
-	for i := first; err == nil && first > 0 && i <= last; i++ {
-		var l raft.Log
-		if err = logs.GetLog(i, &l); err == nil && l.Type == raft.LogCommand && i > machine.Applied() {
-			machine.Apply(&l)
+	return tableOf(state, func(yield func(*raft.Log) bool) error {
+		first, err := logs.FirstIndex()
+		if err != nil || first == 0 {
+			return err
 		}
-	}
-	return machine.Table(), err
+		last, err := logs.LastIndex()
+		for i := first; err == nil && i <= last; i++ {
+			var l raft.Log
+			if err = logs.GetLog(i, &l); err == nil {
+				yield(&l)
+			}
+		}
+		return err
+	})
 }
 
-// tableIn is the newest snapshot with the whole log applied.
+// tableIn is that of a node that does not run.
 func tableIn(dir string, report storage.Report) (*fsm.Table, error) {
-	machine := fsm.NewMachine()
+	var state io.ReadCloser
 	if len(report.Snapshots) > 0 {
-		newest := report.Snapshots[0]
-		f, err := os.Open(filepath.Join(raftDir(dir), "snapshots", newest.ID, "state.bin"))
+		f, err := os.Open(filepath.Join(raftDir(dir), "snapshots", report.Snapshots[0].ID, "state.bin"))
 		if err != nil {
 			return nil, err
 		}
-		if err := machine.Restore(f); err != nil {
-			return nil, fmt.Errorf("snapshot %s: %w", newest.ID, err)
+		state = f
+	}
+	return tableOf(state, report.Entries)
+}
+
+// tableOf is a snapshot, if there is one, with the entries after it applied,
+// committed or not.
+func tableOf(snapshot io.ReadCloser, entries func(yield func(*raft.Log) bool) error) (*fsm.Table, error) {
+	machine := fsm.NewMachine()
+	if snapshot != nil {
+		if err := machine.Restore(snapshot); err != nil {
+			return machine.Table(), fmt.Errorf("the newest snapshot: %w", err)
 		}
 	}
-	err := report.Entries(func(l *raft.Log) bool {
+	err := entries(func(l *raft.Log) bool {
 		if l.Type == raft.LogCommand && l.Index > machine.Applied() {
 			machine.Apply(l)
 		}

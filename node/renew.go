@@ -122,22 +122,30 @@ func (n *Node) reissue(why error) (*trust.Credentials, error) {
 	if certificate == nil {
 		return nil, why
 	}
-	key, request, err := trust.NewRequest(n.cfg.ID)
-	if err != nil {
-		return nil, err
-	}
-	authority := trust.Authority{Certificate: certificate, Key: authorityKey}
-	subject := trust.Subject{Site: n.site(), Role: trust.Node, Name: n.cfg.ID}
-	issued, err := authority.Issue(request, subject, n.hosts(), time.Now(), n.cfg.CertificateLife)
+	c, err := n.certified(trust.Authority{Certificate: certificate, Key: authorityKey}, n.site())
 	if err != nil {
 		return nil, errors.Join(why, err)
 	}
-	c := &trust.Credentials{Key: key, Certificate: issued, Authority: certificate}
 	if err := n.ground.keepCredentials(c); err != nil {
 		return nil, errors.Join(why, err)
 	}
 	n.log.Warn("this node has made itself a new certificate", "site", n.site(), "node", n.cfg.ID, "why", why)
 	return c, nil
+}
+
+// certified makes this node a key and a certificate, where it has the
+// authority at hand.
+func (n *Node) certified(authority trust.Authority, site string) (*trust.Credentials, error) {
+	key, request, err := trust.NewRequest(n.cfg.ID)
+	if err != nil {
+		return nil, err
+	}
+	subject := trust.Subject{Site: site, Role: trust.Node, Name: n.cfg.ID}
+	issued, err := authority.Issue(request, subject, n.hosts(), time.Now(), n.cfg.CertificateLife)
+	if err != nil {
+		return nil, err
+	}
+	return &trust.Credentials{Key: key, Certificate: issued, Authority: authority.Certificate}, nil
 }
 
 // reloadOwn takes over the operator's certificate when it has changed.
