@@ -333,6 +333,14 @@ func TestOwnCertificates(t *testing.T) {
 			t.Errorf("the log of %s has a secret", n.id)
 		}
 	}
+	t.Run("another node joins with its own", func(t *testing.T) {
+		n := newNode(s.owner, "late", append(authority.flags(t, "ours", "late"), "--site", "ours", "--gateway-endpoint=")...)
+		n.trust, n.env = s.nodes[0].trust, s.nodes[0].env
+		n.start(t, anyPort, "--join", s.nodes[1].at.Gossip)
+		s.nodes = append(s.nodes, n)
+		s.complete(t, len(s.nodes))
+		everyoneShows(t, s, "theirs")
+	})
 	t.Run("a join token has nothing to give", func(t *testing.T) {
 		got := run(t, []string{fmt.Sprint("CATALYST_TOKEN=", s.token[0])}, programs.catalyst, "token", "create", "--role", "join",
 			"--address", s.nodes[1].at.RPC, "--ca-file", authority.file)
