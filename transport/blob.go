@@ -59,6 +59,7 @@ func (c *collector) call(path []any, in *payload) ref {
 	size, err := c.take(path[0], owned.first())
 	switch {
 	case err != nil:
+		s.discharge(c.answer) // its bytes are gone, whenever the peer lets go of it
 		c.resolve(nil, nil, err)
 		return s.rejected(err)
 	case path[0] == "write":
@@ -66,6 +67,7 @@ func (c *collector) call(path []any, in *payload) ref {
 	case path[0] == "close":
 		c.resolve(Blob{Type: c.kind, Data: c.data}, nil, nil)
 	default:
+		s.discharge(c.answer)
 		c.resolve(nil, nil, c.over)
 	}
 	return s.answered(Undefined{}, nil)
