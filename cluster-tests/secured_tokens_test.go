@@ -513,11 +513,12 @@ func TestPeerTokens(t *testing.T) {
 func TestGuessing(t *testing.T) {
 	s := startSecured(t, 2)
 	n, beside := s.nodes[0], s.nodes[1]
-	guess := s.given.AdminToken[:len(s.given.AdminToken)-1]
+	start, end := s.given.AdminToken[:len(s.given.AdminToken)-1], s.given.AdminToken[len(s.given.AdminToken)-1:]
+	ends := strings.ReplaceAll("abcdefgh", end, "") // the right one is no guess
 	tries := 0
 	eventually(t, "guessing is slowed down", func() error {
 		tries++
-		_, err := s.as(t, n, guess+string("abcdefgh"[tries%8])).routes(query{})
+		_, err := s.as(t, n, start+ends[tries%len(ends):][:1]).routes(query{})
 		if code := codeOf(err); code != "unauthenticated" && code != "overloaded" {
 			t.Fatalf("try %d: %v", tries, err)
 		} else if code == "overloaded" && strings.Contains(err.Error(), "wait") {
