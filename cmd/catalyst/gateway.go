@@ -56,26 +56,35 @@ http://ADDRESS/graphql.`,
 }
 
 // run serves until it is told to stop, and lets open requests finish.
-func (f *gatewayFlags) run(ctx context.Context, errs io.Writer) (err error) {
-	if f.Log, err = newLog(errs, f.logLevel, f.logFormat); err != nil {
+func (f *gatewayFlags) run(ctx context.Context, errs io.Writer) error {
+	g, l, err := f.open(errs)
+	if err != nil {
 		return err
+	}
+	return serveGateway(ctx, g, g.Handler(), l, f.Log)
+}
+
+// open makes the gateway and the place where it is to be served.
+func (f *gatewayFlags) open(errs io.Writer) (g *gateway.Gateway, l net.Listener, err error) {
+	if f.Log, err = newLog(errs, f.logLevel, f.logFormat); err != nil {
+		return nil, nil, err
 	}
 	for _, list := range []*[]string{&f.ForwardHeaders, &f.Origins, &f.Hosts} {
 		*list = trimmed(*list)
 	}
 	if err := f.checkAddress(); err != nil {
-		return err
+		return nil, nil, err
 	}
-	g, err := gateway.New(f.Config)
+	g, err = gateway.New(f.Config)
 	if err != nil {
-		return unusable("catalyst gateway --help lists the settings", "%v", err)
+		return nil, nil, unusable("catalyst gateway --help lists the settings", "%v", err)
 	}
-	l, err := net.Listen("tcp", f.address)
+	l, err = net.Listen("tcp", f.address)
 	if err != nil {
-		return refused("is another gateway running there?", "listen on --addr %s: %v", f.address, err)
+		return nil, nil, refused("is another gateway running there?", "listen on --addr %s: %v", f.address, err)
 	}
 	f.Log.Info("listening", "graphql", "http://"+l.Addr().String()+"/graphql", "api", "ws://"+l.Addr().String()+"/api")
-	return serveGateway(ctx, g, g.Handler(), l, f.Log)
+	return g, l, nil
 }
 
 func (f *gatewayFlags) checkAddress() error {
