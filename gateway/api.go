@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/catalyst/orchestrator/transport"
@@ -17,22 +18,29 @@ type configuration struct {
 
 // verdict is the answer of updateConfig. Success is that the list was accepted:
 // each service is then served as soon as it can be, and Services says how far
-// that is.
+// that is, as of Revision.
 type verdict struct {
-	Success  bool            `json:"success"`
-	Error    string          `json:"error,omitempty"`
-	Services []ServiceStatus `json:"services,omitempty"`
+	Success  bool             `json:"success"`
+	Error    string           `json:"error,omitempty"`
+	Code     string           `json:"code,omitempty"` // codeFenced, where that is why
+	Services *[]ServiceStatus `json:"services,omitempty"`
+	Revision uint64           `json:"revision,omitempty"`
 }
+
+// codeFenced is the code of a refusal that is about who sent the list, not
+// about what is in it.
+const codeFenced = "fenced"
 
 // serveAPI serves Cap'n Web: a WebSocket as long as it lasts, or a batch.
 func (g *Gateway) serveAPI(w http.ResponseWriter, r *http.Request) {
-	cfg := transport.Config{Main: g.api(), Log: g.log, Limits: transport.Limits{Calls: 64, Exports: 1024, Imports: 1024}}
+	cfg := transport.Config{Log: g.log, Limits: transport.Limits{Calls: 64, Exports: 1024, Imports: 1024}}
 	options := ws.Options{Hosts: g.cfg.Hosts, Origins: g.cfg.Origins}
 	if !isUpgrade(r) {
 		if err := options.Allow(r); err != nil {
 			http.Error(w, err.Error(), http.StatusForbidden)
 			return
 		}
+		cfg.Main = g.api(nil)
 		transport.ServeBatch(w, r, cfg)
 		return
 	}
@@ -41,15 +49,23 @@ func (g *Gateway) serveAPI(w http.ResponseWriter, r *http.Request) {
 		g.log.Debug("a WebSocket was refused", "err", err)
 		return
 	}
+	watchers := watchers{g: g}
+	defer watchers.wg.Wait()
+	cfg.Main = g.api(&watchers)
 	_ = transport.NewSession(conn, cfg).Run(r.Context()) // how a client leaves is its own matter
 }
 
-// api is the main object of a session.
-func (g *Gateway) api() *transport.Target {
-	return transport.NewTarget(map[string]transport.Method{
+// api is the main object of a session. Without watchers nothing can be called
+// back over it.
+func (g *Gateway) api(w *watchers) *transport.Target {
+	methods := map[string]transport.Method{
 		"updateConfig": transport.Method2(g.updateConfig),
-		"status":       transport.Method0(func(context.Context) (Status, error) { return g.Status(), nil }),
-	})
+		"status":       transport.Method0(func(context.Context) (Status, error) { return g.Status().told(), nil }),
+	}
+	if w != nil {
+		methods["watchStatus"] = w.watchStatus
+	}
+	return transport.NewTarget(methods)
 }
 
 // updateConfig takes the fence within the list or beside it.
@@ -61,8 +77,12 @@ func (g *Gateway) updateConfig(ctx context.Context, c configuration, fence *Fenc
 		fence = c.Fence
 	}
 	status, err := g.Update(ctx, *c.Services, fence)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrFenced):
+		return verdict{Error: err.Error(), Code: codeFenced}, nil
+	case err != nil:
 		return verdict{Error: err.Error()}, nil
 	}
-	return verdict{Success: true, Services: status.Services}, nil
+	status = status.told()
+	return verdict{Success: true, Services: &status.Services, Revision: status.Revision}, nil
 }

@@ -81,6 +81,7 @@ type Gateway struct {
 	unsaved     bool      // the state file is not that of members
 	gatherUntil time.Time
 	changed     chan struct{} // closed when something of the above changes
+	revision    uint64        // how often it has
 }
 
 // New starts nothing. It serves what StatePath has kept.

@@ -26,6 +26,16 @@ func (f Fence) compare(o Fence) int {
 // ErrFenced is that a list is older than one that was accepted.
 var ErrFenced = errors.New("a newer list was accepted")
 
+// behind says why a list with the fence f is refused. Another epoch is another
+// site, or the same one before a backup was restored.
+func (f Fence) behind(newest Fence) error {
+	if f.Epoch != newest.Epoch {
+		return fmt.Errorf("%w, of a site that was founded or restored later (epoch %.64s, not %.64s); if that site is gone, start the gateway again without its state file",
+			ErrFenced, newest.Epoch, f.Epoch)
+	}
+	return fmt.Errorf("the list of term %d, index %d is refused: %w, of term %d, index %d", f.Term, f.Index, ErrFenced, newest.Term, newest.Index)
+}
+
 const (
 	// gather is how long a new schema waits for services that came at the same
 	// time: a list of many is merged once, and those of them that clash get
@@ -62,8 +72,7 @@ func (g *Gateway) accept(list []Service, fence *Fence) ([]*member, error) {
 	defer g.mu.Unlock()
 	if fence != nil {
 		if g.fence != nil && fence.compare(*g.fence) < 0 {
-			return nil, fmt.Errorf("the list of term %d, index %d is refused: %w, of term %d, index %d",
-				fence.Term, fence.Index, ErrFenced, g.fence.Term, g.fence.Index)
+			return nil, fence.behind(*g.fence)
 		}
 		f := *fence
 		g.fence = &f
@@ -170,6 +179,7 @@ func allHeard(members []*member) bool {
 func (g *Gateway) announce() {
 	close(g.changed)
 	g.changed = make(chan struct{})
+	g.revision++
 }
 
 // nudge wakes Run.

@@ -373,7 +373,7 @@ func TestUpdateConfig(t *testing.T) {
 		t.Helper()
 		left, right := transport.Pipe()
 		ctx, cancel := context.WithCancel(t.Context())
-		server := transport.NewSession(left, transport.Config{Main: g.api()})
+		server := transport.NewSession(left, transport.Config{Main: g.api(nil)})
 		client := transport.NewSession(right, transport.Config{})
 		for _, s := range []*transport.Session{server, client} {
 			go func() { _ = s.Run(ctx) }()

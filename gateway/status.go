@@ -1,9 +1,12 @@
 package gateway
 
+import "slices"
+
 // Status is how the gateway stands.
 type Status struct {
 	Services []ServiceStatus `json:"services"` // oldest first
 	Fence    *Fence          `json:"fence,omitempty"`
+	Revision uint64          `json:"revision"` // grows with every change, until the gateway is started again
 }
 
 // ServiceStatus is how it stands with one service.
@@ -21,26 +24,65 @@ type ServiceStatus struct {
 
 // Status is a snapshot.
 func (g *Gateway) Status() Status {
+	status, _ := g.standing()
+	return status
+}
+
+// standing is Status, and what closes when it may be another.
+func (g *Gateway) standing() (Status, <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	status := Status{Services: []ServiceStatus{}, Fence: g.fence}
+	status := Status{Services: []ServiceStatus{}, Fence: g.fence, Revision: g.revision}
 	schema := g.schema.Load()
 	for _, m := range g.members {
-		one := ServiceStatus{Name: m.service.Name, State: m.state(), Since: m.since.UnixMilli()}
-		if m.fault != nil {
-			one.Error = m.fault.Error()
-		}
-		if s := schema.services[m.service]; s != nil {
-			one.Types = s.typeCount()
-			one.Queries, one.Mutations, one.Events = s.fields[0], s.fields[1], s.fields[2]
-			one.Warnings = s.warnings
-		}
-		for _, list := range []*[]string{&one.Queries, &one.Mutations, &one.Events, &one.Warnings} {
-			if *list == nil {
-				*list = []string{}
-			}
-		}
-		status.Services = append(status.Services, one)
+		status.Services = append(status.Services, m.status(schema))
 	}
-	return status
+	return status, g.changed
+}
+
+// status is called with Gateway.mu held.
+func (m *member) status(schema *Schema) ServiceStatus {
+	s := ServiceStatus{Name: m.service.Name, State: m.state(), Since: m.since.UnixMilli()}
+	if m.fault != nil {
+		s.Error = m.fault.Error()
+	}
+	if source := schema.services[m.service]; source != nil {
+		s.Types = source.typeCount()
+		s.Queries, s.Mutations, s.Events = source.fields[0], source.fields[1], source.fields[2]
+		s.Warnings = source.warnings
+	}
+	for _, list := range s.lists() {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	return s
+}
+
+// lists are the lists of s, what matters most first.
+func (s *ServiceStatus) lists() [4]*[]string {
+	return [...]*[]string{&s.Warnings, &s.Queries, &s.Mutations, &s.Events}
+}
+
+// tellable is how many bytes of names and warnings a status takes along to a
+// peer: a message has a bound, and a thousand large services must not reach it.
+const tellable = 1 << 20
+
+// told is a status as a peer is told it: lists end where it would be too long,
+// and no service is left out.
+func (s Status) told() Status {
+	s.Services = slices.Clone(s.Services)
+	left := tellable
+	for kind := range (&ServiceStatus{}).lists() {
+		for i := range s.Services {
+			list := s.Services[i].lists()[kind]
+			n := 0
+			for n < len(*list) && left >= len((*list)[n]) {
+				left -= len((*list)[n]) + len(`"",`)
+				n++
+			}
+			*list = (*list)[:n:n]
+		}
+	}
+	return s
 }
