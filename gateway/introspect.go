@@ -42,10 +42,10 @@ func (s *service) introspect(ctx context.Context) ([]byte, error) {
 			return data, nil
 		}
 		if why == nil || refusal != "" {
-			why = s.faultf("did not answer as a GraphQL service does")
+			why = misfit{s.faultf("did not answer as a GraphQL service does"), NotGraphQL}
 		}
 		if refusal != "" {
-			why = s.faultf("refuses to say what it is: %.200s", refusal)
+			why = misfit{s.faultf("refuses to say what it is: %.200s", refusal), Reticent}
 		}
 	}
 	return nil, why
@@ -61,7 +61,7 @@ func (s *service) introspectWith(ctx context.Context, query string) ([]byte, err
 	var buf bytes.Buffer
 	switch err := readAll(&buf, response, s.limits.SchemaBytes); {
 	case errors.Is(err, errTooLong):
-		return nil, s.faultf("has an introspection of more than %d bytes", s.limits.SchemaBytes)
+		return nil, misfit{s.faultf("has an introspection of more than %d bytes", s.limits.SchemaBytes), Unservable}
 	case err != nil:
 		return nil, s.explainProbe(ctx, err)
 	}
