@@ -12,8 +12,11 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 .PHONY: build
-build: ## build bin/catalyst
+build: graphiql ## build bin/catalyst
 	$(GO) build -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/catalyst
+
+.PHONY: graphiql
+graphiql: gateway/graphiql/bundle/index.html.gz ## bundle GraphiQL, which the gateway serves at /
 
 .PHONY: run
 run: build ## start a three-node site on loopback
@@ -24,12 +27,12 @@ gateway: cluster-tests/js/node_modules ## start a GraphQL gateway and two sample
 	node cluster-tests/js/try.mjs
 
 .PHONY: test
-test: ip node cluster-tests/js/node_modules transport/interop/node_modules ## all tests at full length, the black-box ones with real processes included
+test: ip chromium graphiql node cluster-tests/js/node_modules transport/interop/node_modules ## all tests at full length, the black-box ones with real processes included
 	$(GO) test -shuffle=on $$($(GO) list ./... | grep -v /cluster-tests)
 	$(GO) test -count=1 -timeout 20m ./cluster-tests/...
 
 .PHONY: check
-check: node transport/interop/node_modules ## format, modules, vet, staticcheck, architecture, and the tests with the race detector
+check: graphiql node transport/interop/node_modules ## format, modules, vet, staticcheck, architecture, and the tests with the race detector
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
@@ -77,7 +80,8 @@ fmt: ## format
 
 .PHONY: clean
 clean: ## remove what building and testing made
-	rm -rf bin cluster-tests/js/node_modules transport/interop/node_modules
+	rm -rf bin cluster-tests/js/node_modules transport/interop/node_modules gateway/graphiql/web/node_modules
+	rm -rf gateway/graphiql/bundle/assets gateway/graphiql/bundle/*.gz
 
 # What a fresh machine may lack.
 .PHONY: node
@@ -88,6 +92,10 @@ node:
 ip:
 	@command -v ip >/dev/null && command -v iptables >/dev/null && command -v mkfs.ext4 >/dev/null && command -v fsfreeze >/dev/null || \
 		{ apt-get update && apt-get install -y iproute2 iptables e2fsprogs util-linux; }
+
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; }
 
 .PHONY: vagrant
 vagrant:
@@ -104,3 +112,6 @@ systemd-analyze:
 %/node_modules: %/package-lock.json | node
 	cd $* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
+
+gateway/graphiql/bundle/index.html.gz: gateway/graphiql/web/build.mjs $(wildcard gateway/graphiql/web/src/*) gateway/graphiql/web/node_modules
+	cd gateway/graphiql/web && node build.mjs

@@ -24,10 +24,11 @@ var rooms = map[string][]string{
 	"transport/relay":      {"transport", "transport/ws"},
 	"transport/testtarget": {"transport", "transport/ws"},
 	"gateway":              {"transport", "transport/ws"},
+	"gateway/graphiql":     {},
 	"trust":                {},
 	"storage":              {},
 	"node":                 {"fsm", "pipeline", "peering", "transport", "trust", "storage"},
-	"cmd/catalyst":         {"node", "transport", "transport/ws", "gateway", "trust"},
+	"cmd/catalyst":         {"node", "transport", "transport/ws", "gateway", "gateway/graphiql", "trust"},
 	"cluster-tests":        {},
 	"packaging":            {}, // tests only: files, and the steps that use them
 	"":                     {},
