@@ -28,7 +28,8 @@ var rooms = map[string][]string{
 	"trust":                {},
 	"storage":              {},
 	"node":                 {"fsm", "pipeline", "peering", "transport", "trust", "storage"},
-	"cmd/catalyst":         {"node", "transport", "transport/ws", "gateway", "gateway/graphiql", "trust"},
+	"cmd/catalyst":         {"node", "transport", "transport/ws", "gateway", "gateway/graphiql", "trust", "cmd/catalyst/samples"},
+	"cmd/catalyst/samples": {},
 	"cluster-tests":        {},
 	"packaging":            {}, // tests only: files, and the steps that use them
 	"":                     {},
@@ -43,6 +44,7 @@ var homes = map[string][]string{
 	"github.com/spf13/cobra":              {"cmd/catalyst"},
 	"github.com/vektah/gqlparser/v2":      {"gateway"},
 	"github.com/99designs/gqlgen":         {"gateway"},
+	"github.com/graph-gophers/graphql-go": {"cmd/catalyst/samples"},
 }
 
 type goPackage struct {

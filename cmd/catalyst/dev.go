@@ -1,9 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,11 +11,14 @@ import (
 
 // devFlags are the settings of `catalyst dev`.
 type devFlags struct {
-	nodes           int
+	nodeCount       int
+	site            string
 	port            int
 	dataDir         string
+	noSamples       bool
 	gatewayEndpoint string
 	adminToken      string
+	peeringSecret   string
 	logLevel        string
 }
 
@@ -27,33 +27,44 @@ func devCommand() *cobra.Command {
 	cmd := offline(&cobra.Command{
 		Use:   "dev",
 		Short: "A whole site on loopback, for trying it out",
-		Long: `A whole site on loopback, for trying it out, with nothing else installed: real
-node processes, on ports 3000 (RPC), 3001 (Raft), 3002 (gossip), 3010, 3011, …
-Ctrl-C stops all of them.`,
-		Example: `  catalyst dev --nodes 3
-  catalyst dev --nodes 3 --data-dir site   # keeps what it knows for the next time`,
+		Long: `A whole site on loopback, for trying it out, with nothing else installed: a node
+on port 3000, a GraphQL gateway on 4000, and two sample services registered. All
+that is in this one process; with --nodes, each node is a process of its own, on
+ports 3000 (RPC), 3001 (Raft), 3002 (gossip), 3010, 3011, …, so that it can be
+killed. Ctrl-C stops all of it.`,
+		Example: `  catalyst dev
+  catalyst dev --nodes 3 --data-dir site         # keeps what it knows for the next time
+  catalyst dev --site rome --port 3100           # another site beside it, its gateway on 4100`,
 		Args: want(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	})
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.IntVar(&f.nodes, "nodes", 1, "number of nodes, 1 to 9; 3 survive the loss of one")
-	flags.IntVar(&f.port, "port", 3000, "first port; 0 is any free ones")
+	flags.IntVar(&f.nodeCount, "nodes", 1, "number of nodes, 1 to 9; 3 survive the loss of one")
+	flags.StringVar(&f.site, "site", "", "name of the site; default what the data directory says, else default (CATALYST_SITE)")
+	fromEnv(flags, "site", "CATALYST_SITE")
+	flags.IntVar(&f.port, "port", 3000, "first port of the nodes; the gateway and the samples are 1000 above; 0 is any free ones")
 	flags.StringVar(&f.dataDir, "data-dir", "", "directory for data and logs; default a temporary one, removed at the end")
-	flags.StringVar(&f.gatewayEndpoint, "gateway-endpoint", gatewayDefault, "GraphQL gateway; empty turns it off (CATALYST_GQL_GATEWAY_ENDPOINT)")
+	flags.BoolVar(&f.noSamples, "no-samples", false, "run and register no sample services")
+	flags.StringVar(&f.gatewayEndpoint, "gateway-endpoint", ownGateway, "GraphQL gateway; own is one in this process, empty is none (CATALYST_GQL_GATEWAY_ENDPOINT)")
 	fromEnv(flags, "gateway-endpoint", "CATALYST_GQL_GATEWAY_ENDPOINT")
 	flags.SetAnnotation("gateway-endpoint", emptyIsSet, []string{""})
 	flags.StringVar(&f.adminToken, "admin-token", "", "token that clients must show (CATALYST_ADMIN_TOKEN)")
 	fromEnv(flags, "admin-token", "CATALYST_ADMIN_TOKEN")
-	flags.StringVar(&f.logLevel, "log-level", "info", "of the nodes: debug, info, warn or error (CATALYST_LOG_LEVEL)")
+	flags.StringVar(&f.peeringSecret, "peering-secret", "catalyst-dev", "secret that peer sites must show, and that is shown to them (CATALYST_PEERING_SECRET)")
+	fromEnv(flags, "peering-secret", "CATALYST_PEERING_SECRET")
+	flags.StringVar(&f.logLevel, "log-level", "info", "of the nodes and the gateway: debug, info, warn or error (CATALYST_LOG_LEVEL)")
 	fromEnv(flags, "log-level", "CATALYST_LOG_LEVEL")
 	return cmd
 }
 
+// ownGateway is the endpoint that stands for a gateway in this process.
+const ownGateway = "own"
+
 func (f *devFlags) validate() error {
-	switch last := f.port + nodePorts*(f.nodes-1) + 2; {
-	case f.nodes < 1 || f.nodes > 9:
-		return unusable("3 nodes survive the loss of one, 5 that of two", "--nodes is %d: want 1 to 9", f.nodes)
+	switch last := f.port + nodePorts*(f.nodeCount-1) + gatewayAbove; {
+	case f.nodeCount < 1 || f.nodeCount > 9:
+		return unusable("3 nodes survive the loss of one, 5 that of two", "--nodes is %d: want 1 to 9", f.nodeCount)
 	case f.port < 0 || last > 65535:
 		return unusable("the default is --port 3000", "--port is %d: want 0, or a port with %d more behind it", f.port, last-f.port)
 	}
@@ -73,11 +84,10 @@ func (f *devFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer remove()
-	program, err := os.Executable()
+	s, err := f.newSite(dir, cmd.ErrOrStderr())
 	if err != nil {
-		return refused("", "find this program: %v", err)
+		return err
 	}
-	s := &devSite{devFlags: f, program: program, dir: dir, errs: cmd.ErrOrStderr(), ended: make(chan *child, f.nodes)}
 	defer s.stop()
 	ctx := cmd.Context()
 	switch err := s.start(ctx); {
@@ -113,58 +123,4 @@ func (f *devFlags) directory() (dir string, remove func(), err error) {
 		return "", nil, unusable("name a directory that may be written", "--data-dir: %v", err)
 	}
 	return dir, func() {}, nil
-}
-
-// start starts the nodes and waits until all are members of one site.
-func (s *devSite) start(ctx context.Context) error {
-	for n := 1; n <= s.nodes; n++ {
-		s.children = append(s.children, s.child(n))
-	}
-	if err := s.checkPorts(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, errNotReady)
-	defer cancel()
-	first := s.children[0]
-	if err := s.spawn(first); err != nil {
-		return err
-	}
-	if err := first.listening(ctx); err != nil {
-		return s.notStarted(first, err)
-	}
-	for _, c := range s.children[1:] {
-		c.join = first.addresses.Gossip
-		if err := s.spawn(c); err != nil {
-			return err
-		}
-	}
-	for _, c := range s.children {
-		if err := c.listening(ctx); err != nil {
-			return s.notStarted(c, err)
-		}
-	}
-	return s.ready(ctx)
-}
-
-// readyTime is how long a site may take to start, with whatever it has to
-// replay. An empty one takes a second.
-const readyTime = time.Minute
-
-var errNotReady = errors.New("not ready within " + readyTime.String())
-
-// attend reports nodes that end, until Ctrl-C or the last of them.
-func (s *devSite) attend(ctx context.Context) error {
-	for alive := len(s.children); alive > 0; {
-		select {
-		case c := <-s.ended:
-			alive--
-			fmt.Fprintf(s.errs, "%s (pid %d) ended: %s; %d of %d nodes are left\n", c.id, c.process.Process.Pid, c.fate(), alive, len(s.children))
-			if alive > 0 {
-				fmt.Fprintf(s.errs, "to start it again: %s\n", s.commandLine(c))
-			}
-		case <-ctx.Done():
-			return nil
-		}
-	}
-	return refused("their logs tell why: "+filepath.Join(s.dir, "node-*.log"), "all nodes have ended")
 }

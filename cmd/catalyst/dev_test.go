@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,10 +27,20 @@ type running struct {
 	stderr *strings.Builder
 }
 
+// startNodes starts a site of nothing but nodes.
+func startNodes(t *testing.T, args ...string) *running {
+	t.Helper()
+	r := startDev(t, append(args, "--gateway-endpoint=")...)
+	if len(r.pids) == 0 {
+		t.Fatalf("no nodes: %s%s", r.banner, r.stderr)
+	}
+	return r
+}
+
 // startDev starts a site on free ports and waits for its banner.
 func startDev(t *testing.T, args ...string) *running {
 	t.Helper()
-	r := &running{Cmd: exec.Command("catalyst", append([]string{"dev", "--port", "0", "--gateway-endpoint="}, args...)...), stderr: &strings.Builder{}}
+	r := &running{Cmd: exec.Command("catalyst", append([]string{"dev", "--port", "0"}, args...)...), stderr: &strings.Builder{}}
 	r.Dir = t.TempDir()
 	r.Env = append(os.Environ(), "TMPDIR="+r.Dir, "GORACE=atexit_sleep_ms=0")
 	r.Stderr = r.stderr
@@ -52,7 +63,7 @@ func startDev(t *testing.T, args ...string) *running {
 		n, _ := strconv.Atoi(pid[1])
 		r.pids = append(r.pids, n)
 	}
-	if len(r.pids) == 0 {
+	if !strings.Contains(r.banner, "route watch") {
 		_ = r.Wait()
 		t.Fatalf("no site: %s%s", r.banner, r.stderr)
 	}
@@ -73,16 +84,11 @@ func awaitEnd(t *testing.T, pid int) {
 }
 
 func TestCtrlCStopsASiteAndLeavesNothing(t *testing.T) {
-	r := startDev(t, "--nodes", "2")
+	r := startNodes(t, "--nodes", "2")
 	if !strings.HasPrefix(r.banner, "site default is ready after ") || !strings.Contains(r.banner, "2 nodes, 2 voters") {
 		t.Errorf("banner:\n%s", r.banner)
 	}
-	if err := r.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Wait(); err != nil {
-		t.Errorf("dev ended with %v: %s", err, r.stderr)
-	}
+	r.interrupt(t)
 	for _, pid := range r.pids {
 		awaitEnd(t, pid)
 	}
@@ -92,15 +98,17 @@ func TestCtrlCStopsASiteAndLeavesNothing(t *testing.T) {
 }
 
 func TestALostNodeIsReported(t *testing.T) {
-	r := startDev(t, "--data-dir", "kept")
-	if err := syscall.Kill(r.pids[0], syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+	r := startNodes(t, "--nodes", "2", "--data-dir", "kept")
+	for _, pid := range r.pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
 	}
 	err := r.Wait()
 	if r.ProcessState.ExitCode() != statusRefused {
 		t.Errorf("dev ended with %v, want status 1", err)
 	}
-	for _, want := range []string{fmt.Sprintf("node-1 (pid %d) ended: signal: killed; 0 of 1 nodes are left", r.pids[0]), "error: all nodes have ended"} {
+	for _, want := range []string{fmt.Sprintf("node-2 (pid %d) ended: signal: killed; ", r.pids[1]), "; 0 of 2 nodes are left", "error: all nodes have ended"} {
 		if !strings.Contains(r.stderr.String(), want) {
 			t.Errorf("stderr %q, want %q", r.stderr, want)
 		}
@@ -115,11 +123,66 @@ func TestNodesDoNotOutliveDev(t *testing.T) {
 		t.Logf("only Linux ends children with their parent")
 		return
 	}
-	r := startDev(t)
+	r := startNodes(t, "--nodes", "2")
 	if err := r.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	awaitEnd(t, r.pids[0])
+	for _, pid := range r.pids {
+		awaitEnd(t, pid)
+	}
+}
+
+// A site of one node is one process: node, gateway and samples.
+func TestASiteInOneProcess(t *testing.T) {
+	kept := filepath.Join(t.TempDir(), "kept")
+	for _, life := range []string{"first", "second, at other ports"} {
+		r := startDev(t, "--data-dir", kept, "--site", "paris")
+		if !strings.HasPrefix(r.banner, "site paris is ready after ") || len(r.pids) > 0 {
+			t.Errorf("%s: banner:\n%s", life, r.banner)
+		}
+		if got, want := r.query(t, `{ books(author: \"Mary Shelley\") { title } reviews(book: \"rur\") { stars } }`), `{"data":{"books":[{"title":"Frankenstein"}],"reviews":[{"stars":4}]}}`; got != want {
+			t.Errorf("%s: %s, want %s", life, got, want)
+		}
+		r.interrupt(t)
+	}
+	r := startDev(t, "--no-samples")
+	if got := r.query(t, "{ __typename books { title } }"); !strings.Contains(got, "errors") {
+		t.Errorf("without samples: %s", got)
+	}
+	r.interrupt(t)
+	if left, _ := filepath.Glob(filepath.Join(r.Dir, "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// query asks the gateway that the banner names.
+func (r *running) query(t *testing.T, document string) string {
+	t.Helper()
+	page := regexp.MustCompile(`gateway +(http://\S+)`).FindStringSubmatch(r.banner)
+	if page == nil {
+		t.Fatalf("no gateway:\n%s", r.banner)
+	}
+	response, err := http.Post(page[1]+"/graphql", "application/json", strings.NewReader(`{"query":"`+document+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// interrupt is Ctrl-C.
+func (r *running) interrupt(t *testing.T) {
+	t.Helper()
+	if err := r.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Wait(); err != nil {
+		t.Errorf("dev ended with %v: %s", err, r.stderr)
+	}
 }
 
 func TestATakenPortIsNamed(t *testing.T) {
@@ -140,21 +203,24 @@ func TestATakenPortIsNamed(t *testing.T) {
 }
 
 func TestBannerHasAtMostTwelveLines(t *testing.T) {
-	for n := 1; n <= 9; n++ {
-		s := &devSite{devFlags: &devFlags{nodes: n, port: 3000}, dir: "/data"}
-		for i := 1; i <= n; i++ {
-			c := s.child(i)
-			c.addresses = node.Addresses{RPC: c.rpc}
-			c.process = &exec.Cmd{Process: &os.Process{Pid: 1000 + i}}
-			s.children = append(s.children, c)
+	for count := 1; count <= 9; count++ {
+		f := &devFlags{nodeCount: count, port: 3000, gatewayEndpoint: ownGateway}
+		s, err := f.newSite("/data", io.Discard)
+		if err != nil {
+			t.Fatal(err)
 		}
+		for i, n := range s.nodes {
+			n.addresses = node.Addresses{RPC: n.rpc}
+			n.process = &exec.Cmd{Process: &os.Process{Pid: 1000 + i}}
+		}
+		s.beside.page, s.beside.samples = gatewayPage, []dataChannel{{Name: "books"}, {Name: "reviews"}}
 		var out strings.Builder
-		banner{site: s, status: status{Site: "default", Leader: "node-1", Voters: n, Tolerates: (n - 1) / 2}, took: time.Second}.print(&out)
+		banner{site: s, status: status{Site: "default", Leader: "node-1", Voters: count, Tolerates: (count - 1) / 2}, took: time.Second}.print(&out)
 		if lines := strings.Count(out.String(), "\n"); lines > 12 {
-			t.Errorf("%d nodes: %d lines\n%s", n, lines, out.String())
+			t.Errorf("%d nodes: %d lines\n%s", count, lines, out.String())
 		}
-		if pids := strings.Count(out.String(), "  pid "); pids != n {
-			t.Errorf("%d nodes: %d listed", n, pids)
+		if pids := strings.Count(out.String(), "  pid "); pids != count {
+			t.Errorf("%d nodes: %d listed", count, pids)
 		}
 	}
 }
