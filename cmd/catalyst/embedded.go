@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/catalyst/orchestrator/gateway"
+	"github.com/catalyst/orchestrator/gateway/graphiql"
 	"github.com/catalyst/orchestrator/node"
 )
 
@@ -37,6 +38,7 @@ func (f *nodeFlags) embed(ctx context.Context, n *node.Node) (end func(), err er
 func (f *nodeFlags) openEmbedded() (*embeddedGateway, error) {
 	g, err := gateway.New(gateway.Config{
 		Log: f.Log, StatePath: filepath.Join(f.DataDir, "gateway.json"), Origins: f.origins, Hosts: f.names,
+		Home: graphiql.Handler(),
 	})
 	if err != nil {
 		return nil, unusable("catalyst node --help lists the settings", "%v", err)

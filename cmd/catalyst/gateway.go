@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/catalyst/orchestrator/gateway"
+	"github.com/catalyst/orchestrator/gateway/graphiql"
 )
 
 // gatewayFlags are the settings of `catalyst gateway`.
@@ -75,6 +76,7 @@ func (f *gatewayFlags) open(errs io.Writer) (g *gateway.Gateway, l net.Listener,
 	if err := f.checkAddress(); err != nil {
 		return nil, nil, err
 	}
+	f.Home = graphiql.Handler()
 	g, err = gateway.New(f.Config)
 	if err != nil {
 		return nil, nil, unusable("catalyst gateway --help lists the settings", "%v", err)
