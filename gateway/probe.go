@@ -151,12 +151,17 @@ func (w *witness) judge(ctx context.Context, s *service, err error) error {
 
 // judgeSilence is about what gave no answer, or none that is HTTP.
 func (w *witness) judgeSilence(s *service, err error) error {
-	var alien tls.RecordHeaderError
+	var (
+		alien    tls.RecordHeaderError
+		stranger *tls.CertificateVerificationError
+	)
 	switch {
 	case errors.As(w.err, &alien) && string(alien.RecordHeader[:]) == "HTTP/":
 		return &ProbeError{Trouble: NotGraphQL, text: "speaks plain HTTP, and no TLS"}
 	case errors.As(w.err, &alien), strings.Contains(w.err.Error(), "malformed HTTP"): // which has no other name
 		return &ProbeError{Trouble: NotGraphQL, text: "does not speak " + strings.ToUpper(s.url.Scheme)}
+	case errors.As(w.err, &stranger):
+		return &ProbeError{Trouble: Unreachable, text: "has a certificate that is not trusted here: " + stranger.Err.Error()}
 	}
 	return &ProbeError{Trouble: Unreachable, text: s.unnamed(err), cause: w.err}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -100,6 +101,11 @@ func TestAProbeOfWhatDoesNotSpeakHTTP(t *testing.T) {
 	wantTrouble(t, strings.Replace(server.URL, "http:", "https:", 1), NotGraphQL, "speaks plain HTTP, and no TLS")
 	server.Close()
 	wantTrouble(t, server.URL, Unreachable, "cannot be reached: connect: connection refused")
+	secure := httptest.NewUnstartedServer(says(200, "", ""))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	wantTrouble(t, secure.URL, Unreachable, "has a certificate that is not trusted here: x509: certificate signed by unknown authority")
 	wantTrouble(t, "ws://127.0.0.1/graphql", Unservable, `cannot be asked: its url begins with "ws": want http or https`)
 	wantTrouble(t, "books", Unservable, `cannot be asked: its url is none`)
 }
