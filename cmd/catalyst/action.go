@@ -40,12 +40,30 @@ type result struct {
 		Role   string `json:"role"`
 		DryRun bool   `json:"dryRun"`
 		strength
-		Before  *strength `json:"before"`
-		Gateway *struct {
-			State string `json:"state"`
-			Error string `json:"error"`
-		} `json:"gateway"`
+		Before    *strength    `json:"before"`
+		Unchanged bool         `json:"unchanged"`
+		Gateway   *gatewayData `json:"gateway"`
 	} `json:"data"`
+}
+
+// gatewayData is what the gateway makes of an action. Only the product's own
+// tells the lists: root fields as clients see them, and names that clash.
+type gatewayData struct {
+	State         string   `json:"state"`
+	Error         string   `json:"error"`
+	Queries       []string `json:"queries"`
+	Mutations     []string `json:"mutations"`
+	Subscriptions []string `json:"subscriptions"`
+	Warnings      []string `json:"warnings"`
+}
+
+// committed is what a site tells of an action that is committed, before the
+// gateway has followed.
+type committed struct {
+	Step      string `json:"step"`
+	Index     uint64 `json:"index"`
+	ID        string `json:"id"`
+	Unchanged bool   `json:"unchanged"`
 }
 
 // strength is what a site survives.
@@ -58,6 +76,23 @@ type strength struct {
 // another node, and prints what became of it.
 func (c *client) act(cmd *cobra.Command, a action, done func(result)) error {
 	return actAs(c, cmd, a, func(r result) error { done(r); return nil })
+}
+
+// actTelling is act with told, which is called while the answer is awaited, and
+// again when a repeated action gets that far again; not by an older node.
+func (c *client) actTelling(cmd *cobra.Command, a action, told func(committed), done func(result)) error {
+	a.RequestID = rand.Text()
+	answer, err := c.ask(cmd.Context(), func(ctx context.Context, scope *transport.Promise) (any, error) {
+		progress := transport.NewFunc(func(_ context.Context, call *transport.Call) (any, error) {
+			var e committed
+			if err := call.Decode(0, &e); err == nil && e.Step == "replicated" {
+				told(e)
+			}
+			return nil, nil
+		})
+		return scope.Call("applyAction", a, progress).Await(ctx)
+	})
+	return c.settle(cmd, answer, err, done)
 }
 
 // actAs is act for results whose data is more than most have.

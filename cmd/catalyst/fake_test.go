@@ -32,6 +32,8 @@ type fakeSite struct {
 	applied  []string                  // what changed something: create books:http
 	actions  int                       // that arrived
 	gateway  string                    // state in answers; none leaves it out
+	said     map[string]any            // more of what the gateway says in answers
+	older    bool                      // than progress and than saying that nothing has changed
 	watchers []*transport.Stub
 	changed  chan struct{} // closed and replaced when a watcher came or went
 
@@ -284,10 +286,31 @@ func (n *fakeNode) status(context.Context, *transport.Call) (any, error) {
 	return answer, nil
 }
 
-func (s *fakeSite) applyAction(_ context.Context, c *transport.Call) (any, error) {
+func (s *fakeSite) applyAction(ctx context.Context, c *transport.Call) (any, error) {
 	if s.indifferent {
 		return map[string]any{"success": true, "index": 1}, nil
 	}
+	answer, err := s.settle(c)
+	if err != nil || answer["success"] == false || s.older || c.Len() < 2 {
+		return answer, err
+	}
+	transport.Concurrent(ctx)
+	told, err := c.Stub(1)
+	if err != nil {
+		return nil, err
+	}
+	e := map[string]any{"step": "replicated", "index": answer["index"]}
+	data, _ := answer["data"].(map[string]any)
+	for _, key := range []string{"id", "unchanged"} {
+		if v, ok := data[key]; ok {
+			e[key] = v
+		}
+	}
+	return answer, deliver(ctx, told, e)
+}
+
+// settle answers an action, and the same one again as before.
+func (s *fakeSite) settle(c *transport.Call) (map[string]any, error) {
 	var a struct {
 		Resource  string         `json:"resource"`
 		Action    string         `json:"action"`
@@ -356,8 +379,13 @@ func (s *fakeSite) decide(resource, verb string, data map[string]any) map[string
 		s.routes[id] = data
 	}
 	about := map[string]any{"id": id}
+	if exists && verb == "create" && !s.older {
+		about["unchanged"] = true
+	}
 	if s.gateway != "" {
-		about["gateway"] = map[string]any{"state": s.gateway, "error": "cannot\nstitch"}
+		g := map[string]any{"state": s.gateway, "error": "cannot\nstitch"}
+		maps.Copy(g, s.said)
+		about["gateway"] = g
 	}
 	return map[string]any{"success": true, "index": s.index, "data": about}
 }

@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"node": cmdNode, "gateway": cmdGateway, "applied": cmdApplied, "status": cmdStatus,
 			"watched": cmdWatched, "setting": cmdSetting, "event": cmdEvent, "many": cmdMany,
-			"site": cmdSite, "status-says": cmdStatusSays,
+			"site": cmdSite, "status-says": cmdStatusSays, "gateway-says": cmdGatewaySays, "serves": cmdServes,
 		},
 	})
 }
@@ -123,7 +123,16 @@ func cmdGateway(ts *testscript.TestScript, _ bool, args []string) {
 	s.gateway = strings.Join(args, " ")
 }
 
-// site mixed|ill|backup TEXT|skew DURATION
+// gateway-says JSON is added to what actions tell of the gateway.
+func cmdGatewaySays(ts *testscript.TestScript, _ bool, args []string) {
+	s := siteOf(ts)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.said = map[string]any{}
+	ts.Check(json.Unmarshal([]byte(args[0]), &s.said))
+}
+
+// site mixed|ill|older|backup TEXT|skew DURATION
 func cmdSite(ts *testscript.TestScript, _ bool, args []string) {
 	s := siteOf(ts)
 	s.mu.Lock()
@@ -133,6 +142,8 @@ func cmdSite(ts *testscript.TestScript, _ bool, args []string) {
 		s.mixed = true
 	case "ill":
 		s.ill = true
+	case "older":
+		s.older = true
 	case "backup":
 		s.backup = args[1]
 	case "skew":

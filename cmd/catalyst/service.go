@@ -28,8 +28,13 @@ func serviceAdd(c *client) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME ENDPOINT",
 		Short: "Register a service",
-		Long: `Register a service. Doing it again with the same definition changes nothing;
-another definition under the same name and protocol is refused.`,
+		Long: `Register a service, and tell each step as it happens. First the service is
+looked at, from where this command runs: what is clearly a mistake (a wrong
+path, no GraphQL, a schema that no gateway can serve) is refused unless --force
+is given. One that does not answer yet is registered all the same.
+
+Doing it again with the same definition changes nothing; another definition
+under the same name and protocol is refused.`,
 		Example: `  catalyst service add books http://books:8080/graphql
   catalyst service add ledger tcp://ledger:9000 -p tcp --region eu --tag team=money`,
 		Args: want("NAME", "ENDPOINT"),
@@ -47,7 +52,8 @@ func serviceUpdate(c *client) *cobra.Command {
 		Use:   "update NAME ENDPOINT",
 		Short: "Replace the definition of a service",
 		Long: `Replace the definition of a service that is registered. What is not given is
-not kept: name region and tags again.`,
+not kept: name region and tags again. The service is looked at first, as by
+catalyst service add.`,
 		Example: `  catalyst service update books http://books-2:8080/graphql --region eu`,
 		Args:    want("NAME", "ENDPOINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -78,13 +84,15 @@ func serviceRemove(c *client) *cobra.Command {
 // definition is a service as the command line gives it.
 type definition struct {
 	dataChannel
-	tags []string
+	tags  []string
+	force bool
 }
 
 func (d *definition) addFlags(cmd *cobra.Command) {
 	protocolFlag(cmd, &d.Protocol)
 	cmd.Flags().StringVar(&d.Region, "region", "", "`region` it runs in")
 	cmd.Flags().StringArrayVar(&d.tags, "tag", nil, "a label, as `key=value`; may be given several times")
+	cmd.Flags().BoolVar(&d.force, "force", false, "register it also when it looks like a mistake")
 }
 
 func protocolFlag(cmd *cobra.Command, protocol *string) {
@@ -105,8 +113,16 @@ func (d *definition) send(cmd *cobra.Command, c *client, verb string, args []str
 		}
 		d.Tags[key] = value
 	}
+	t := c.ticks(cmd)
+	switch err := d.look(cmd, c, t); {
+	case cmd.Context().Err() != nil:
+		return cmd.Context().Err() // nothing was asked of the site
+	case err != nil:
+		return c.unsettled(cmd, err)
+	}
+	r := &registration{ticks: t, word: done}
 	a := action{Resource: "dataChannel", Action: verb, Data: d.dataChannel}
-	return c.act(cmd, a, func(r result) { printResult(cmd, done, r) })
+	return c.actTelling(cmd, a, r.replicated, r.settled)
 }
 
 // routeID completes a name to an id; what has a protocol already is one.
