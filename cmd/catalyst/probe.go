@@ -80,7 +80,7 @@ func (p *probe) introspect() error {
 	if !errors.As(err, &trouble) {
 		return err
 	}
-	said := oneLine(trouble.Error())
+	said := strings.TrimRight(oneLine(trouble.Error()), ".")
 	switch trouble.Trouble {
 	case gateway.Unreachable:
 		p.open("not reachable from here: %s; registering it all the same: the gateway keeps trying", p.unreachable(trouble))

@@ -92,11 +92,7 @@ func (r *registration) served(g *gatewayData, took string, unchanged bool) {
 	case "rejected":
 		r.fail("gateway refuses it: %s; it is tried again, see catalyst status", oneLine(g.Error))
 	default:
-		why := oneLine(g.Error)
-		if why == "" {
-			why = "it has not answered yet"
-		}
-		r.open("gateway: %s; see catalyst status", why)
+		r.open("%s; see catalyst status", pending(oneLine(g.Error)))
 	}
 	for i, w := range g.Warnings {
 		if left := len(g.Warnings) - i; i == mostWarnings && left > 1 {
@@ -105,6 +101,17 @@ func (r *registration) served(g *gatewayData, took string, unchanged bool) {
 		}
 		r.warn("%s", oneLine(w))
 	}
+}
+
+// pending says what the gateway is waited for, in whosever words.
+func pending(why string) string {
+	switch {
+	case why == "":
+		return "the gateway has not answered yet"
+	case strings.HasPrefix(why, "the gateway "):
+		return why
+	}
+	return "gateway: " + why
 }
 
 // rootFields lists what a service brings: "queries a, b; mutation c".
@@ -127,7 +134,7 @@ func rootFields(queries, mutations, subscriptions []string) string {
 
 // few names the first of many. They are others' words.
 func few(names []string) string {
-	const shown, longest = 5, 60
+	const shown, longest = 3, 60
 	more := ""
 	if n := len(names) - shown; n > 1 {
 		names, more = names[:shown], " and "+thousands(n)+" more"
