@@ -1,4 +1,5 @@
 import { createGraphiQLFetcher } from '@graphiql/toolkit';
+import { getOperationAST, parse } from 'graphql';
 import { createClient } from 'graphql-sse';
 
 // Beside the page, wherever a proxy has put that.
@@ -11,13 +12,17 @@ const ask = createGraphiQLFetcher({ url, enableIncrementalDelivery: false });
  * has the headers that the user typed, which the gateway may be told to forward.
  */
 export function fetcher(request, options) {
-  return subscribes(request, options?.documentAST) ? subscription(request, options.headers) : ask(request, options);
+  const headers = options?.headers;
+  return subscribes(request) ? subscription(request, headers) : ask(request, { headers });
 }
 
-function subscribes({ operationName }, document) {
-  const operations = document?.definitions.filter(({ kind }) => kind === 'OperationDefinition') ?? [];
-  const chosen = operations.find(({ name }) => name?.value === operationName) ?? operations[0];
-  return chosen?.operation === 'subscription';
+/** Reads the document itself: what GraphiQL has read of it, in options, lags behind the keyboard. */
+function subscribes({ query, operationName }) {
+  try {
+    return getOperationAST(parse(query), operationName)?.operation === 'subscription';
+  } catch {
+    return false; // the gateway says what is wrong with it
+  }
 }
 
 /** A subscription as GraphiQL takes it. One that broke stays so: repeating it would hide the events that were missed. */

@@ -15,12 +15,11 @@ globalThis.MonacoEnvironment = {
 
 const welcome = `# The services of this site, as one API.
 #
-# Press Ctrl-Enter, or the button beside this text, to run the query.
-# Ctrl-Space shows what can stand where the cursor is, and the book at
-# the upper left has every field there is.
-#
-# A service that has just been added shows after a click on the arrows
-# at the lower left: they ask the gateway for its schema again.
+# Ctrl-Enter runs the query below.
+# Ctrl-Space shows what can stand at the cursor.
+# The book at the upper left has every field.
+# The arrows at the lower left fetch the schema
+# again, after a service has come or gone.
 
 {
   __schema {
