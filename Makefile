@@ -13,18 +13,18 @@ help: ## list the targets
 
 .PHONY: build
 build: graphiql ## build bin/catalyst
-	$(GO) build -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/catalyst
+	@$(GO) build -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/catalyst
 
 .PHONY: graphiql
 graphiql: gateway/graphiql/bundle/index.html.gz ## bundle GraphiQL, which the gateway serves at /
 
 .PHONY: run
-run: build ## start a three-node site on loopback
-	$(BIN) dev --nodes 3
+run: build ## start a three-node site with a gateway on loopback
+	@$(BIN) dev --nodes 3
 
-.PHONY: gateway
-gateway: cluster-tests/js/node_modules ## start a GraphQL gateway and two sample services, for trying things out
-	node cluster-tests/js/try.mjs
+.PHONY: pokemon
+pokemon: cluster-tests/js/node_modules ## start a GraphQL service of npm's, for trying things out
+	@node cluster-tests/js/service.mjs --kind pokemon --port 4003
 
 .PHONY: test
 test: ip chromium graphiql node cluster-tests/js/node_modules transport/interop/node_modules ## all tests at full length, the black-box ones with real processes included

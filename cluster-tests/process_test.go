@@ -47,7 +47,10 @@ type process struct {
 // launch starts cmd for owner; cmd dies with the test binary too, however that ends.
 func launch(t, owner testing.TB, cmd *exec.Cmd) *process {
 	t.Helper()
-	cmd.SysProcAttr = dieWithParent()
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	dieWithParent(cmd.SysProcAttr)
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", cmd, err)
