@@ -80,7 +80,7 @@ func (p *probe) introspect() error {
 	if !errors.As(err, &trouble) {
 		return err
 	}
-	said := strings.TrimRight(oneLine(trouble.Error()), ".")
+	said := clause(trouble.Error())
 	switch trouble.Trouble {
 	case gateway.Unreachable:
 		p.open("not reachable from here: %s; registering it all the same: the gateway keeps trying", p.unreachable(trouble))
@@ -111,12 +111,12 @@ func (p *probe) unreachable(e *gateway.ProbeError) string {
 	case dialing:
 		return reason(e)
 	}
-	return "it " + oneLine(e.Error())
+	return "it " + clause(e.Error())
 }
 
 // mistake refuses what cannot be meant, or says that it is done all the same.
 func (p *probe) mistake(e *gateway.ProbeError) error {
-	said := p.url.Redacted() + " " + oneLine(e.Error())
+	said := p.url.Redacted() + " " + clause(e.Error())
 	if p.force {
 		p.warn("%s; registering it all the same, as --force says", said)
 		return nil

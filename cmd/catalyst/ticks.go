@@ -90,9 +90,9 @@ func (r *registration) served(g *gatewayData, took string, unchanged bool) {
 		}
 		r.done("%s", line)
 	case "rejected":
-		r.fail("gateway refuses it: %s; it is tried again, see catalyst status", oneLine(g.Error))
+		r.fail("gateway refuses it: %s; it is tried again, see catalyst status", clause(g.Error))
 	default:
-		r.open("%s; see catalyst status", pending(oneLine(g.Error)))
+		r.open("%s; see catalyst status", pending(clause(g.Error)))
 	}
 	for i, w := range g.Warnings {
 		if left := len(g.Warnings) - i; i == mostWarnings && left > 1 {
@@ -102,6 +102,9 @@ func (r *registration) served(g *gatewayData, took string, unchanged bool) {
 		r.warn("%s", oneLine(w))
 	}
 }
+
+// clause is others' words as a part of a sentence of ours.
+func clause(text string) string { return strings.TrimRight(oneLine(text), ".") }
 
 // pending says what the gateway is waited for, in whosever words.
 func pending(why string) string {
