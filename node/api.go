@@ -114,8 +114,13 @@ type cliScope struct {
 	end func(error) // ends the connection; nil where there is none
 }
 
+// applyAction takes an action, and a function that hears of its steps, if any.
 func (s *cliScope) applyAction(ctx context.Context, c *transport.Call) (any, error) {
-	return s.n.take(ctx, s.who, c.Arg(0))
+	l, err := listenerOf(c, 1)
+	if err != nil {
+		return nil, err
+	}
+	return s.n.take(ctx, s.who, c.Arg(0), l)
 }
 
 // dataChannel is applyAction with the resource and verb given.
@@ -130,7 +135,7 @@ func (s *cliScope) deleteLocalDataChannel(ctx context.Context, c *transport.Call
 }
 
 func (s *cliScope) act(ctx context.Context, verb string, data any) (any, error) {
-	return s.n.take(ctx, s.who, pipeline.Action{Resource: "dataChannel", Action: verb, Data: data})
+	return s.n.take(ctx, s.who, pipeline.Action{Resource: "dataChannel", Action: verb, Data: data}, nil)
 }
 
 // progress is how far a node is, for its promotion and for a rotation of keys.
@@ -205,11 +210,15 @@ func (n *Node) applyForwarded(ctx context.Context, c *transport.Call) (any, erro
 	if refusal != nil {
 		return *refusal, nil
 	}
+	l, err := listenerOf(c, 2)
+	if err != nil {
+		return nil, err
+	}
 	t := n.leadership.current.Load()
 	if t == nil {
 		return nil, failure(leaderChanged, "%s does not lead (any more): the action was not applied", n.cfg.ID)
 	}
-	result, err := n.decide(ctx, t, who, a)
+	result, err := n.decide(ctx, t, who, a, l)
 	return result, edge(err)
 }
 

@@ -12,12 +12,12 @@ import (
 )
 
 // take carries out whatever a client sent as an action.
-func (n *Node) take(ctx context.Context, who pipeline.Identity, sent any) (any, error) {
+func (n *Node) take(ctx context.Context, who pipeline.Identity, sent any, l *listener) (any, error) {
 	a, refusal := pipeline.DecodeAction(sent)
 	if refusal != nil {
 		return *refusal, nil
 	}
-	result, err := n.apply(ctx, who, a)
+	result, err := n.apply(ctx, who, a, l)
 	return result, edge(err)
 }
 
@@ -27,11 +27,11 @@ const leaderPoll = 20 * time.Millisecond
 // else one hop to the leader. While there is none it waits up to LeaderWait,
 // so that an election is latency to the caller and not an error. What may
 // have been applied is tried again only when its requestId makes that safe.
-func (n *Node) apply(ctx context.Context, who pipeline.Identity, a pipeline.Action) (any, error) {
+func (n *Node) apply(ctx context.Context, who pipeline.Identity, a pipeline.Action, l *listener) (any, error) {
 	n.counts.actions.Add(1)
 	deadline := time.Now().Add(n.cfg.LeaderWait)
 	for {
-		result, err := n.applyOnce(ctx, who, a)
+		result, err := n.applyOnce(ctx, who, a, l)
 		if err == nil && a.Resource == "token" {
 			n.awaitResult(ctx, result) // whoever has it uses it here next
 		}
@@ -74,15 +74,15 @@ func repeatable(err error, requestID string) bool {
 	}
 }
 
-func (n *Node) applyOnce(ctx context.Context, who pipeline.Identity, a pipeline.Action) (any, error) {
+func (n *Node) applyOnce(ctx context.Context, who pipeline.Identity, a pipeline.Action, l *listener) (any, error) {
 	if t := n.leadership.current.Load(); t != nil {
-		return n.decide(ctx, t, who, a)
+		return n.decide(ctx, t, who, a, l)
 	}
 	leader, err := n.leaderScope(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p := leader.Call("apply", who, a)
+	p := leader.Call("apply", append([]any{who, a}, l.carried()...)...)
 	transport.Concurrent(ctx)
 	result, err := p.Await(ctx)
 	if errors.Is(err, transport.ErrBroken) {
@@ -93,14 +93,14 @@ func (n *Node) applyOnce(ctx context.Context, who pipeline.Identity, a pipeline.
 }
 
 // decide runs the pipeline in a term of this node.
-func (n *Node) decide(ctx context.Context, t *term, who pipeline.Identity, a pipeline.Action) (any, error) {
+func (n *Node) decide(ctx context.Context, t *term, who pipeline.Identity, a pipeline.Action, l *listener) (any, error) {
 	if who.Unasked && n.machine.Table().NumTokens() > 0 {
 		return nil, failure(unauthenticated, "this site wants a token by now: give it with --token (CATALYST_TOKEN)")
 	}
 	if why := n.full.Load(); why != nil {
 		return nil, failure(unavailable, "the site takes no changes: %s; nothing was applied", *why)
 	}
-	return n.pipeline.Apply(ctx, &pipeline.Context{Action: a, Identity: who, Proposer: t.proposer})
+	return n.pipeline.Apply(ctx, &pipeline.Context{Action: a, Identity: who, Proposer: t.proposer, Committed: l.committed()})
 }
 
 // leaderScope is the way to another node that leads.

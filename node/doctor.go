@@ -185,17 +185,27 @@ func (g *raftGround) reach(address raft.ServerAddress) error {
 }
 
 func (n *Node) checkGateway(ctx context.Context) Check {
-	g := n.askGateway(ctx).status
+	g := n.askGateway(ctx)
 	if g == nil {
 		return ok("gateway", "off, or not known without the leader")
 	}
 	c := ok("gateway", "%s: %s, %d services", g.Endpoint, g.State, g.Services)
-	switch {
-	case g.State == "pending":
-		return c.warn("the gateway does not answer: is it running at " + g.Endpoint + "? The leader keeps trying")
-	case len(g.Quarantined) > 0:
+	if len(g.Quarantined) > 0 {
 		c.Detail += fmt.Sprintf(", %d held back", len(g.Quarantined))
+	}
+	if len(g.Waiting) > 0 {
+		c.Detail += fmt.Sprintf(", %d waiting", len(g.Waiting))
+	}
+	switch {
+	case g.Error != "":
+		c.Detail += ": " + g.Error
+		return c.warn("is the gateway running at " + g.Endpoint + ", and does it heed this site? The leader keeps trying")
+	case g.State == "pending":
+		return c.warn("the gateway has not answered yet: is it running at " + g.Endpoint + "? The leader keeps trying")
+	case len(g.Quarantined) > 0:
 		return c.warn("the gateway refuses some services: catalyst status shows why")
+	case len(g.Waiting) > 0:
+		return c.warn("the gateway cannot serve some services as they are now: catalyst status shows why")
 	}
 	return c
 }

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"sync"
 
-	"github.com/catalyst/orchestrator/fsm"
 	"github.com/catalyst/orchestrator/pipeline"
 	"github.com/catalyst/orchestrator/transport"
 )
 
 // followGateway keeps the gateway in step with the table while this node leads.
-func (n *Node) followGateway(ctx context.Context) {
-	g := &gatewaySession{n: n, life: ctx}
+func (n *Node) followGateway(ctx context.Context, term uint64) {
+	g := &gatewaySession{n: n, life: ctx, epoch: n.machine.Table().Epoch(), term: term}
 	defer g.wg.Wait()
 	if err := n.gateway.Run(ctx, n.machine, g); err != nil && ctx.Err() == nil {
 		n.log.Error("following the gateway ended", "err", err)
@@ -20,38 +19,59 @@ func (n *Node) followGateway(ctx context.Context) {
 }
 
 // gatewaySession is the Cap'n Web session to the GraphQL gateway, opened when
-// there is something to send and kept, so that its end shows a restart.
+// there is something to send and kept, so that its end shows a restart. It is
+// one term's.
 type gatewaySession struct {
-	n    *Node
-	life context.Context
-	wg   sync.WaitGroup
+	n     *Node
+	life  context.Context
+	epoch string // of the site, as long as the term lasts
+	term  uint64
+	wg    sync.WaitGroup
 
 	mu      sync.Mutex
 	session *transport.Session // nil, or the latest
+	told    *told              // over it; nil while the gateway tells nothing
+}
+
+// fence orders lists, for a gateway that takes none from a deposed leader.
+type fence struct {
+	Epoch string `json:"epoch"`
+	Term  uint64 `json:"term"`
+	Index uint64 `json:"index"` // of the table that the list shows
 }
 
 // UpdateConfig sends the gateway the complete list of services.
-func (g *gatewaySession) UpdateConfig(ctx context.Context, services []pipeline.GatewayService) error {
+func (g *gatewaySession) UpdateConfig(ctx context.Context, version uint64, services []pipeline.GatewayService) error {
 	s, err := g.open(ctx)
 	if err != nil {
 		return err
 	}
-	answer, err := transport.Await[struct {
-		Success bool   `json:"success"`
-		Error   string `json:"error"`
-	}](ctx, s.Main().Call("updateConfig", map[string]any{"services": services}))
+	said, err := s.Main().Call("updateConfig", map[string]any{
+		"services": services, "fence": fence{g.epoch, g.term, version},
+	}).Await(ctx)
 	var thrown *transport.Error
 	switch {
-	case err == nil && answer.Success:
-		return nil
-	case err == nil:
-		return &pipeline.Rejected{Message: answer.Error}
 	case errors.As(err, &thrown) && !errors.Is(err, transport.ErrBroken):
 		// The gateway answered, by throwing: it does not want this list.
 		return &pipeline.Rejected{Message: thrown.Message}
-	default:
+	case err != nil:
 		return err
 	}
+	var answer struct {
+		Success bool   `json:"success"`
+		Error   string `json:"error"`
+		Code    string `json:"code"`
+	}
+	switch err := transport.Decode(said, &answer); {
+	case err != nil:
+		return &pipeline.Rejected{Message: "its answer is not one: " + err.Error()}
+	case answer.Code == "fenced":
+		return &pipeline.Fenced{Message: answer.Error}
+	case !answer.Success:
+		return &pipeline.Rejected{Message: answer.Error}
+	}
+	g.heed(s, said)
+	return nil
 }
 
 // Broken is closed when the session of the last push has ended: the gateway
@@ -77,43 +97,25 @@ func (g *gatewaySession) open(ctx context.Context) (*transport.Session, error) {
 	}
 	s := transport.NewSession(conn, transport.Config{Limits: g.n.limits()})
 	g.wg.Go(func() { _ = s.Run(g.life) })
-	g.session = s
+	g.session, g.told = s, nil
 	return s, nil
 }
 
-// gatewayStatus is what this node, as leader, knows of the gateway.
+// gatewayStatus is what this node, as leader, knows of the gateway; without one
+// it is how the gateway in its own process stands.
 func (n *Node) gatewayStatus() *pipeline.GatewayStatus {
 	if n.gateway == nil {
-		return nil
+		return n.embeddedStatus()
 	}
 	s := n.gateway.Status()
 	return &s
 }
 
-// gatewayView is the leader's knowledge of the gateway as an answer needs it.
-type gatewayView struct{ status *pipeline.GatewayStatus }
-
 // askGateway gets the gateway's state from the leader, or none in good time.
-func (n *Node) askGateway(ctx context.Context) gatewayView {
+func (n *Node) askGateway(ctx context.Context) *pipeline.GatewayStatus {
 	if n.gateway == nil {
-		return gatewayView{}
+		return n.embeddedStatus()
 	}
 	status, _ := askLeader(ctx, n, "gateway", func(*term) *pipeline.GatewayStatus { return n.gatewayStatus() })
-	return gatewayView{status}
-}
-
-// of is the gateway's state as regards one route.
-func (v gatewayView) of(r *fsm.Route) string {
-	if v.status == nil || !r.Service.Protocol.GraphQL() {
-		return ""
-	}
-	for _, q := range v.status.Quarantined {
-		if q.ID == r.ID() {
-			return "rejected"
-		}
-	}
-	if v.status.State == "rejected" {
-		return "applied" // the others are quarantined; this one ships
-	}
-	return v.status.State
+	return status
 }

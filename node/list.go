@@ -177,10 +177,18 @@ func (s *cliScope) listMetrics(ctx context.Context, c *transport.Call) (any, err
 		metrics = append(metrics, RouteMetrics{
 			ID: id, Site: r.Site, Peer: r.Peer, Protocol: string(r.Service.Protocol),
 			CreatedAt: r.CreatedAt, ModifiedAt: r.ModifiedAt, AgeMS: max(0, now-r.CreatedAt),
-			Paths: len(t.Paths(id)), Best: t.IsBest(r), Stale: r.Stale, Gateway: gateway.of(r),
+			Paths: len(t.Paths(id)), Best: t.IsBest(r), Stale: r.Stale, Gateway: gatewayStateOf(gateway, r),
 		})
 	}
 	return map[string]any{"metrics": metrics, "index": t.Version()}, nil
+}
+
+// gatewayStateOf is how far a gateway is with a route, if it has a part in it.
+func gatewayStateOf(status *pipeline.GatewayStatus, r *fsm.Route) string {
+	if status == nil || !r.Service.Protocol.GraphQL() {
+		return ""
+	}
+	return status.Of(r.ID())
 }
 
 // Member is the contract's Member.
@@ -280,7 +288,7 @@ func (s *cliScope) status(ctx context.Context, _ *transport.Call) (any, error) {
 		out.ReadOnly = *why
 	}
 	out.Routes.Local, out.Routes.Learned = t.NumLocal(), t.NumLearned()
-	out.Gateway = n.askGateway(ctx).status
+	out.Gateway = n.askGateway(ctx)
 	for _, p := range n.peers(ctx, t).Peers {
 		if p.Configured {
 			out.Peers.Configured++

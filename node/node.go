@@ -34,6 +34,7 @@ type Node struct {
 	machine       *fsm.Machine
 	pipeline      pipeline.Pipeline
 	gateway       *pipeline.GatewayIntegrationPlugin // nil when off
+	embedded      atomic.Pointer[embedded]           // the gateway in this process; nil without one
 	members       *members
 	links         *links
 	keeper        *trust.Keeper // of this node's certificate; empty while it has none

@@ -130,7 +130,7 @@ func (l *leadership) lead(ctx context.Context) error {
 		t.speaker.Run(ctx)
 	})
 	if n.gateway != nil {
-		wg.Go(func() { n.followGateway(ctx) })
+		wg.Go(func() { n.followGateway(ctx, number) })
 	}
 	wg.Go(func() { n.watchDisk(ctx) })
 	<-ctx.Done()

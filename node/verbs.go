@@ -273,7 +273,7 @@ func (n *Node) leave(ctx context.Context, who pipeline.Identity, how verb) (any,
 	// apply does: the second round goes to the new leader.
 	a := pipeline.Action{Resource: "member", Action: "remove", Data: map[string]any{"id": n.cfg.ID, "dryRun": how.DryRun, "force": how.Force}}
 	n.leaving.Store(!how.DryRun)
-	result, err := n.apply(ctx, who, a)
+	result, err := n.apply(ctx, who, a, nil)
 	if err != nil {
 		n.leaving.Store(false)
 		return nil, err

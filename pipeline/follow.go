@@ -56,6 +56,7 @@ type follower struct {
 	held      []GatewayService // what the gateway holds
 	heldSince time.Time        // zero when that is not known
 	broken    <-chan struct{}  // the connection on which it was accepted
+	told      *Told            // what it says on that; nil when that is not known
 	step      struct {         // whether held is the good list, as of edits
 		edits int
 		same  bool
@@ -135,6 +136,10 @@ func (f *follower) sleep(ctx context.Context, until time.Time) {
 		select {
 		case <-tables:
 			tables, alarm = nil, time.After(pushDebounce)
+			continue
+		case <-f.news():
+			f.listen()
+			f.report()
 			continue
 		case <-alarm:
 		case <-f.broken:

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -18,7 +19,7 @@ func TestRegistrationAnswersWhenTheGatewayServesIt(t *testing.T) {
 		w.lead()
 		w.later(time.Second)
 		began := time.Now()
-		if got := w.add("books"); got != (GatewayData{State: GatewayApplied}) {
+		if got := w.add("books"); !reflect.DeepEqual(got, GatewayData{State: GatewayApplied}) {
 			w.Errorf("answer: %+v, want applied", got)
 		}
 		if took := time.Since(began); took != pushDebounce+300*time.Millisecond {

@@ -12,11 +12,12 @@ import (
 
 // Gateway takes the complete list of services, newest first: where two clash,
 // the reference gateway lets the last one win, so the incumbent keeps its
-// place. The call has a deadline in ctx and must end with it. A *Rejected says
-// that the gateway answered and keeps what it had; any other error that it did
-// not answer.
+// place. The list is that of the table of this version. The call has a deadline
+// in ctx and must end with it. A *Rejected says that the gateway answered and
+// keeps what it had; any other error that it did not answer, or, a *Fenced,
+// that it heeds another leader.
 type Gateway interface {
-	UpdateConfig(ctx context.Context, services []GatewayService) error
+	UpdateConfig(ctx context.Context, version uint64, services []GatewayService) error
 }
 
 // Breaker is a Gateway that notices the end of a connection. Broken is asked
@@ -40,6 +41,12 @@ type GatewayService struct {
 type Rejected struct{ Message string }
 
 func (r *Rejected) Error() string { return "the gateway rejected the list: " + r.Message }
+
+// Fenced is that a gateway takes no list from this leader any more, whatever is
+// in it: it has heard a later one. That is no word about any service.
+type Fenced struct{ Message string }
+
+func (f *Fenced) Error() string { return "the gateway heeds another leader: " + f.Message }
 
 // Source is where committed tables come from: a *fsm.Machine.
 type Source interface {
@@ -92,11 +99,12 @@ func NewGatewayIntegrationPlugin(cfg GatewayConfig) *GatewayIntegrationPlugin {
 
 // reached is how far the gateway has followed. It is replaced, not changed.
 type reached struct {
-	covered     uint64             // the gateway shows the table of this version, but for what it refuses; 0 when that is not known
-	down        string             // why the last attempt got no answer; empty when it got one
-	quarantined map[string]verdict // by route id
-	edits       int                // the follower's count
-	left        chan struct{}      // closed when this is no longer the latest
+	covered     uint64                   // the gateway shows the table of this version, but for what it refuses; 0 when that is not known
+	down        string                   // why the last attempt got no answer; empty when it got one
+	quarantined map[string]verdict       // by route id
+	told        map[string]ServiceReport // likewise, of what is on the list; nil of a gateway that does not tell
+	edits       int                      // the follower's count
+	left        chan struct{}            // closed when this is no longer the latest
 }
 
 // Begin says that Run is about to: from now on actions wait for it. A leader
@@ -169,7 +177,7 @@ func (r *reached) verdictOn(id string, index uint64) (seen GatewayData, final bo
 		v, bad := r.quarantined[id]
 		switch {
 		case !bad:
-			return GatewayData{State: GatewayApplied}, true
+			return r.told[id].data(), true
 		case v.proven:
 			return GatewayData{State: GatewayRejected, Error: v.reason}, true
 		}
@@ -178,28 +186,4 @@ func (r *reached) verdictOn(id string, index uint64) (seen GatewayData, final bo
 		return GatewayData{State: GatewayPending, Error: r.down}, true
 	}
 	return GatewayData{State: GatewayPending}, false
-}
-
-// GatewayStatus is Status.gateway of the contract.
-type GatewayStatus struct {
-	Endpoint    string        `json:"endpoint"`
-	State       string        `json:"state"`
-	Services    int           `json:"services"`           // on the list that the gateway last accepted
-	LastPush    int64         `json:"lastPush,omitempty"` // when it accepted that; ms since the epoch
-	Quarantined []Quarantined `json:"quarantined"`        // by id
-}
-
-// Quarantined is a service that the gateway refuses.
-type Quarantined struct {
-	ID    string `json:"id"`
-	Error string `json:"error"`
-}
-
-// Status is a snapshot; it takes no lock. On a node that does not lead it says
-// pending and nothing else: ask the leader.
-func (g *GatewayIntegrationPlugin) Status() GatewayStatus {
-	if s := g.status.Load(); s != nil {
-		return *s
-	}
-	return GatewayStatus{Endpoint: g.cfg.Endpoint, State: GatewayPending, Quarantined: []Quarantined{}}
 }

@@ -50,6 +50,9 @@ type Context struct {
 	Proposer Proposer
 	Result   Result       // what the plugins so far made of it
 	Log      *slog.Logger // nil discards
+	// Committed is told once of what has been committed, before anything waits
+	// for what follows from it; nil wants no news. It must not block.
+	Committed func(Result)
 }
 
 // Propose commits op in the name of the action. The Result says what became
@@ -97,7 +100,11 @@ func (p Pipeline) Apply(ctx context.Context, c *Context) (Result, error) {
 		case err != nil:
 			return Result{}, fmt.Errorf("%s: %w", plugin.Name(), err)
 		}
+		first := result.committed() && !c.Result.committed()
 		c.Result = complete(result, plugin)
+		if first && c.Committed != nil {
+			c.Committed(c.Result)
+		}
 		if c.Result.Stop || c.Result.Code != "" {
 			return c.Result, nil
 		}

@@ -435,6 +435,8 @@ func TestResultsJSONIsTheContracts(t *testing.T) {
 	}{
 		{Result{Success: true, Data: RouteData{ID: "a:tcp"}, State: new(fsm.Table), Index: 7}, `{"success":true,"data":{"id":"a:tcp"},"index":7}`},
 		{Result{Success: true, Data: RouteData{"a:tcp:graphql", &GatewayData{State: GatewayApplied}}, Index: 7}, `{"success":true,"data":{"id":"a:tcp:graphql","gateway":{"state":"applied"}},"index":7}`},
+		{Result{Success: true, Data: RouteData{"a:tcp:graphql", &GatewayData{State: GatewayPending, Error: "e", Queries: []string{"q"}, Mutations: []string{"m"}, Subscriptions: []string{"s"}, Warnings: []string{"w"}}}, Index: 7},
+			`{"success":true,"data":{"id":"a:tcp:graphql","gateway":{"state":"pending","error":"e","queries":["q"],"mutations":["m"],"subscriptions":["s"],"warnings":["w"]}},"index":7}`},
 		{Result{Stop: true, Code: fsm.Forbidden, Error: "no"}, `{"success":false,"stop":true,"code":"forbidden","error":"no"}`},
 	} {
 		if got, err := json.Marshal(c.r); err != nil || string(got) != c.want {
@@ -442,7 +444,7 @@ func TestResultsJSONIsTheContracts(t *testing.T) {
 		}
 	}
 	status, _ := json.Marshal((&GatewayIntegrationPlugin{cfg: GatewayConfig{Endpoint: "ws://g"}}).Status())
-	if want := `{"endpoint":"ws://g","state":"pending","services":0,"quarantined":[]}`; string(status) != want {
+	if want := `{"endpoint":"ws://g","state":"pending","services":0,"quarantined":[],"waiting":[],"warnings":[]}`; string(status) != want {
 		t.Errorf("got %s\nwant %s", status, want)
 	}
 }

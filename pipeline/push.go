@@ -20,10 +20,13 @@ func (f *follower) push(ctx context.Context, p probe) {
 	list := f.compose(p.members)
 	call, cancel := context.WithTimeout(ctx, pushDeadline)
 	defer cancel()
-	err := f.gateway.UpdateConfig(call, list)
+	err := f.gateway.UpdateConfig(call, f.catalog.version, list)
 	f.pushed = time.Now()
 	f.edits++
-	var no *Rejected
+	var (
+		no     *Rejected
+		fenced *Fenced
+	)
 	switch {
 	case err == nil:
 		f.answered()
@@ -33,6 +36,11 @@ func (f *follower) push(ctx context.Context, p probe) {
 	case errors.As(err, &no):
 		f.answered()
 		f.refuse(p, cmp.Or(clip(no.Message, maxReason), "the gateway gave no reason"))
+	case errors.As(err, &fenced):
+		// A successor leads, and this term is about to end; or another site has
+		// taken the gateway. Trying again is right for as long as this node leads.
+		f.unanswered(clip(fenced.Error(), maxReason))
+		f.forgive()
 	case call.Err() != nil:
 		f.unanswered(fmt.Sprintf("the gateway gave no answer within %s", pushDeadline))
 		f.hang(p)
@@ -79,6 +87,7 @@ func (f *follower) accept(p probe, list []GatewayService) {
 	if b, ok := f.gateway.(Breaker); ok {
 		f.broken = b.Broken()
 	}
+	f.listen()
 	f.suspicion.relieve(p)
 	if p.hunt == nil {
 		return
@@ -114,7 +123,7 @@ func (f *follower) unanswered(why string) {
 }
 
 func (f *follower) forgetHeld() {
-	f.held, f.heldSince, f.broken, f.covered = nil, time.Time{}, nil, 0
+	f.held, f.heldSince, f.broken, f.told, f.covered = nil, time.Time{}, nil, nil, 0
 	f.edits++
 }
 

@@ -1,10 +1,5 @@
 package pipeline
 
-import (
-	"cmp"
-	"slices"
-)
-
 // report shows Apply and Status how far things are, if that has changed.
 func (f *follower) report() {
 	last := f.g.reached.Load()
@@ -13,35 +8,71 @@ func (f *follower) report() {
 	}
 	next := &reached{covered: f.covered, down: f.down, edits: f.edits, left: make(chan struct{})}
 	if last.edits == f.edits {
-		next.quarantined = last.quarantined
+		next.quarantined, next.told = last.quarantined, last.told
 	} else {
-		next.quarantined = f.reportStatus()
+		next.quarantined, next.told = f.reportStatus()
 	}
 	f.g.reached.Store(next)
 	close(last.left)
 }
 
-// reportStatus returns what is quarantined by id.
-func (f *follower) reportStatus() map[string]verdict {
-	byID := map[string]verdict{}
-	status := &GatewayStatus{
-		Endpoint: f.g.cfg.Endpoint, State: f.state(), Services: f.accepted.services, Quarantined: []Quarantined{},
-	}
+// reportStatus returns what is quarantined, and what the gateway says of what
+// is on its list, by id.
+func (f *follower) reportStatus() (refused map[string]verdict, told map[string]ServiceReport) {
+	refused = map[string]verdict{}
+	status := newGatewayStatus(f.g.cfg.Endpoint, f.state())
+	status.Error, status.Services = f.down, f.accepted.services
 	if !f.accepted.at.IsZero() {
 		status.LastPush = f.accepted.at.UnixMilli()
 	}
+	if f.told != nil {
+		told = map[string]ServiceReport{}
+	}
 	for _, s := range f.catalog.order {
-		if s.standing == quarantined {
-			byID[s.id] = s.verdict
+		switch {
+		case s.standing == quarantined:
+			refused[s.id] = s.verdict
 			status.Quarantined = append(status.Quarantined, Quarantined{ID: s.id, Error: s.verdict.reason})
+		case s.standing == good && f.told != nil:
+			told[s.id] = f.told.about(s.wire.Name)
+			status.note(s.id, told[s.id])
 		}
 	}
-	slices.SortFunc(status.Quarantined, func(a, b Quarantined) int { return cmp.Compare(a.ID, b.ID) })
-	if status.State == GatewayApplied && len(byID) > 0 {
+	status.arrange()
+	if status.State == GatewayApplied && len(refused) > 0 {
 		status.State = GatewayRejected
 	}
 	f.g.status.Store(status)
-	return byID
+	return refused, told
+}
+
+// about is what was said of the service of a name.
+func (t *Told) about(name string) ServiceReport {
+	r, listed := t.Services[name]
+	if !listed {
+		return notListed
+	}
+	return r.bounded()
+}
+
+// listen takes in what the gateway has said of its services.
+func (f *follower) listen() {
+	t, tells := f.gateway.(Teller)
+	if !tells {
+		return
+	}
+	if told := t.Told(); told != f.told {
+		f.told = told
+		f.edits++
+	}
+}
+
+// news closes when the gateway has said more than was heard.
+func (f *follower) news() <-chan struct{} {
+	if f.told == nil {
+		return nil
+	}
+	return f.told.Changed
 }
 
 // state is that of the list as a whole, whatever is quarantined.

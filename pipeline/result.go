@@ -30,6 +30,13 @@ type RouteData struct {
 type GatewayData struct {
 	State string `json:"state"` // GatewayApplied, GatewayPending or GatewayRejected
 	Error string `json:"error,omitempty"`
+
+	// From a gateway that tells: the service's root fields as clients see them,
+	// and the names that it does not have as it wanted.
+	Queries       []string `json:"queries,omitempty"`
+	Mutations     []string `json:"mutations,omitempty"`
+	Subscriptions []string `json:"subscriptions,omitempty"`
+	Warnings      []string `json:"warnings,omitempty"`
 }
 
 func (r Result) committed() bool { return r.Success && r.State != nil }

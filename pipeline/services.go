@@ -6,14 +6,33 @@ import (
 	"github.com/catalyst/orchestrator/fsm"
 )
 
-// Services is the list for a gateway as a table has it, the newest first,
-// whatever any gateway makes of it.
-func Services(t *fsm.Table) []GatewayService {
+// Listing is what a gateway is to serve as a table has it, whatever any gateway
+// makes of it.
+type Listing struct {
+	Services []GatewayService // the newest first
+
+	ids []string // of the routes of Services
+}
+
+// ListingOf is the listing of a table.
+func ListingOf(t *fsm.Table) Listing {
 	var c catalog
 	c.refresh(t)
-	list := make([]GatewayService, 0, len(c.order))
+	l := Listing{Services: make([]GatewayService, 0, len(c.order))}
 	for _, s := range slices.Backward(c.order) {
-		list = append(list, s.wire)
+		l.Services = append(l.Services, s.wire)
+		l.ids = append(l.ids, s.id)
 	}
-	return list
+	return l
+}
+
+// Status is how a gateway stands that has taken the listing and tells this.
+func (l Listing) Status(endpoint string, told *Told) GatewayStatus {
+	s := newGatewayStatus(endpoint, GatewayApplied)
+	s.Services = len(l.Services)
+	for i, service := range l.Services {
+		s.note(l.ids[i], told.about(service.Name))
+	}
+	s.arrange()
+	return *s
 }

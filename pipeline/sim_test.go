@@ -80,21 +80,58 @@ type simGateway struct {
 	guarded  map[string]bool                    // URLs that must be served from now on
 	accepted []int                              // the lengths of the lists it took
 	breaches []string
+	versions []uint64 // of the lists, as they were sent
+	fence    string   // why it heeds another leader, or empty
+	tells    bool
+	of       map[string]ServiceReport // what it tells of services, by name; of others that they are served
+	said     *Told
+	changed  chan struct{}
 }
 
 func newSimGateway() *simGateway {
 	return &simGateway{conn: make(chan struct{}), refuses: func([]GatewayService) string { return "" }}
 }
 
+// says has it tell what it makes of its services, by name. Others that it holds
+// are served.
+func (g *simGateway) says(of map[string]ServiceReport) {
+	g.set(func() {
+		g.tells, g.of = true, of
+		g.tell()
+	})
+}
+
+func (g *simGateway) tell() {
+	all := map[string]ServiceReport{}
+	for _, s := range g.holds {
+		all[s.Name] = ServiceReport{State: ReportServing}
+		if of, ok := g.of[s.Name]; ok {
+			all[s.Name] = of
+		}
+	}
+	if g.changed != nil {
+		defer close(g.changed)
+	}
+	g.changed = make(chan struct{})
+	g.said = &Told{all, g.changed}
+}
+
+func (g *simGateway) Told() *Told {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.said
+}
+
 var errRefused = errors.New("dial: connection refused")
 
-func (g *simGateway) UpdateConfig(ctx context.Context, list []GatewayService) error {
+func (g *simGateway) UpdateConfig(ctx context.Context, version uint64, list []GatewayService) error {
 	g.mu.Lock()
 	g.calls++
 	if g.calls > 1 {
 		g.breaches = append(g.breaches, "two calls at once")
 	}
 	g.pushes, g.times = append(g.pushes, list), append(g.times, time.Now())
+	g.versions = append(g.versions, version)
 	down, takes, hangs := g.down, g.takes, g.hangs != nil && g.hangs(list)
 	g.mu.Unlock()
 	defer func() {
@@ -119,11 +156,17 @@ func (g *simGateway) UpdateConfig(ctx context.Context, list []GatewayService) er
 	if g.down {
 		return errRefused
 	}
+	if g.fence != "" {
+		return &Fenced{g.fence}
+	}
 	if why := g.refuses(list); why != "" {
 		return &Rejected{Message: why}
 	}
 	g.holds = list
 	g.accepted = append(g.accepted, len(list))
+	if g.tells {
+		g.tell()
+	}
 	g.checkGuarded()
 	return nil
 }

@@ -55,21 +55,52 @@ func (f *nodeFlags) openEmbedded() (*embeddedGateway, error) {
 func (e *embeddedGateway) run(ctx context.Context, n *node.Node, f *nodeFlags) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() {
-		n.FollowServices(ctx, func(ctx context.Context, list []node.GatewayService) {
-			services := make([]gateway.Service, len(list))
-			for i, s := range list {
-				services[i] = gateway.Service{Name: s.Name, URL: s.URL, Token: s.Token}
-			}
-			if _, err := e.Update(ctx, services, nil); err != nil && ctx.Err() == nil {
-				f.Log.Error("the gateway does not take the services of its node", "node", f.ID, "err", err)
-			}
-		})
-	})
+	wg.Go(func() { n.FollowServices(ctx, "http://"+e.listener.Addr().String()+"/graphql", e) })
 	if err := serveGateway(ctx, e.Gateway, e.handler(), e.listener, f.Log); err != nil {
 		f.Log.Error("the gateway has ended", "node", f.ID, "err", err)
 	}
 }
+
+// Update takes the services of the node.
+func (e *embeddedGateway) Update(ctx context.Context, list []node.GatewayService) error {
+	services := make([]gateway.Service, len(list))
+	for i, s := range list {
+		services[i] = gateway.Service{Name: s.Name, URL: s.URL, Token: s.Token}
+	}
+	_, err := e.Gateway.Update(ctx, services, nil)
+	return err
+}
+
+// Reports is how the gateway stands with them.
+func (e *embeddedGateway) Reports() map[string]node.ServiceReport {
+	reports := map[string]node.ServiceReport{}
+	for _, s := range e.Status().Services {
+		reports[s.Name] = node.ServiceReport{
+			State: s.State, Error: s.Error, Queries: s.Queries, Mutations: s.Mutations, Subscriptions: s.Events, Warnings: s.Warnings,
+		}
+	}
+	return reports
+}
+
+// textGiven is a text setting that knows whether anybody gave it.
+type textGiven struct {
+	text  *string
+	given *bool
+}
+
+func (t textGiven) String() string {
+	if t.text == nil {
+		return ""
+	}
+	return *t.text
+}
+
+func (t textGiven) Set(text string) error {
+	*t.text, *t.given = text, true
+	return nil
+}
+
+func (textGiven) Type() string { return "string" }
 
 func (e *embeddedGateway) handler() http.Handler {
 	all := e.Handler()

@@ -29,6 +29,7 @@ type nodeFlags struct {
 	logLevel, logFormat string
 	origins, names      []string // whom the node answers, beside its own
 	embedded            string   // where a gateway in this process listens; empty is nowhere
+	gatewayGiven        bool     // somebody has said which gateway the leader tells
 }
 
 func nodeCommand() *cobra.Command {
@@ -75,7 +76,10 @@ func (f *nodeFlags) addFlags(flags *pflag.FlagSet) {
 	fromEnv(flags, "bootstrap-expect", "CATALYST_BOOTSTRAP_EXPECT")
 	flags.StringSliceVar(&f.Join, "join", nil, "gossip addresses of nodes of the site (CATALYST_JOIN)")
 	fromEnv(flags, "join", "CATALYST_JOIN")
-	text(&f.GatewayEndpoint, "gateway-endpoint", gatewayDefault, "GraphQL gateway; empty turns it off", "CATALYST_GQL_GATEWAY_ENDPOINT")
+	f.GatewayEndpoint = gatewayDefault
+	flags.Var(textGiven{&f.GatewayEndpoint, &f.gatewayGiven}, "gateway-endpoint",
+		"GraphQL gateway that the leader tells; empty turns it off, and so does --embedded-gateway unless this is given (CATALYST_GQL_GATEWAY_ENDPOINT)")
+	fromEnv(flags, "gateway-endpoint", "CATALYST_GQL_GATEWAY_ENDPOINT")
 	flags.SetAnnotation("gateway-endpoint", emptyIsSet, []string{""})
 	text(&f.embedded, "embedded-gateway", "", "`address` of a GraphQL gateway in this process, which follows this node's table; empty is none", "CATALYST_EMBEDDED_GATEWAY")
 	text(&f.PeeringEndpoint, "peering-endpoint", "", "what peer sites dial; default from --rpc-addr", "CATALYST_PEERING_ENDPOINT")
@@ -148,6 +152,9 @@ func (f *nodeFlags) complete(errs io.Writer) (err error) {
 	}
 	for _, list := range []*[]string{&f.Domains, &f.Join, &f.Hosts, &f.origins, &f.names} {
 		*list = trimmed(*list)
+	}
+	if f.embedded != "" && !f.gatewayGiven {
+		f.GatewayEndpoint = ""
 	}
 	f.Version = programVersion()
 	if f.Level, err = strconv.Atoi(cmp.Or(level, "0")); err != nil {
