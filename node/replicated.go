@@ -10,9 +10,10 @@ import (
 
 // actionStep is what a client hears of its action before the answer.
 type actionStep struct {
-	Step  string `json:"step"` // replicated: a majority has it on disk, and nothing undoes it
-	Index uint64 `json:"index"`
-	ID    string `json:"id,omitempty"`
+	Step      string `json:"step"` // replicated: a majority has it on disk, and nothing undoes it
+	Index     uint64 `json:"index"`
+	ID        string `json:"id,omitempty"`
+	Unchanged bool   `json:"unchanged,omitempty"` // it was so before
 }
 
 // listener is a client that wants to hear of its action's steps. Nobody waits
@@ -47,7 +48,7 @@ func (l *listener) committed() func(pipeline.Result) {
 	}
 	return func(r pipeline.Result) {
 		about, _ := r.Data.(pipeline.RouteData)
-		l.hear(actionStep{"replicated", r.Index, about.ID})
+		l.hear(actionStep{"replicated", r.Index, about.ID, about.Unchanged})
 	}
 }
 

@@ -76,7 +76,7 @@ func (c *Context) commit(ctx context.Context, op fsm.Op) (fsm.Outcome, Result, e
 	case outcome.Code != "":
 		return outcome, Result{}, &fsm.Refusal{Code: outcome.Code, Message: outcome.Message}
 	}
-	return outcome, Result{Success: true, Data: RouteData{ID: outcome.ID}, State: table, Index: outcome.Index}, nil
+	return outcome, Result{Success: true, Data: RouteData{ID: outcome.ID, Unchanged: !outcome.Changed}, State: table, Index: outcome.Index}, nil
 }
 
 // Pipeline is the plugins in the order in which they see an action.

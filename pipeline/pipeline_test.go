@@ -51,22 +51,23 @@ func TestServiceLivesFromCreateToDelete(t *testing.T) {
 		action, data string
 		code         fsm.Code
 		endpoint     string // in the table, afterwards
+		unchanged    bool
 	}{
-		{"update", `{"name":"books","endpoint":"http://a/graphql","protocol":"http:gql"}`, fsm.NotFound, ""},
-		{"create", `{"name":"books","endpoint":"http://a/graphql","protocol":"http:gql"}`, "", "http://a/graphql"},
-		{"create", `{"name":"books","endpoint":"http://a/graphql","protocol":"http:graphql"}`, "", "http://a/graphql"},
-		{"create", `{"name":"books","endpoint":"http://b/graphql","protocol":"http:graphql"}`, fsm.Conflict, "http://a/graphql"},
-		{"update", `{"name":"books","endpoint":"http://b/graphql","protocol":"http:graphql"}`, "", "http://b/graphql"},
-		{"upsert", `{"name":"books","endpoint":"http://c/graphql","protocol":"http:graphql"}`, "", "http://c/graphql"},
-		{"delete", `{"id":"books:http:gql"}`, "", ""},
-		{"delete", `{"id":"books:http:graphql"}`, fsm.NotFound, ""},
+		{"update", `{"name":"books","endpoint":"http://a/graphql","protocol":"http:gql"}`, fsm.NotFound, "", false},
+		{"create", `{"name":"books","endpoint":"http://a/graphql","protocol":"http:gql"}`, "", "http://a/graphql", false},
+		{"create", `{"name":"books","endpoint":"http://a/graphql","protocol":"http:graphql"}`, "", "http://a/graphql", true},
+		{"create", `{"name":"books","endpoint":"http://b/graphql","protocol":"http:graphql"}`, fsm.Conflict, "http://a/graphql", false},
+		{"update", `{"name":"books","endpoint":"http://b/graphql","protocol":"http:graphql"}`, "", "http://b/graphql", false},
+		{"upsert", `{"name":"books","endpoint":"http://c/graphql","protocol":"http:graphql"}`, "", "http://c/graphql", false},
+		{"delete", `{"id":"books:http:gql"}`, "", "", false},
+		{"delete", `{"id":"books:http:graphql"}`, fsm.NotFound, "", false},
 	} {
 		r := do(step.action, step.data)
 		if r.Success != (step.code == "") || r.Code != step.code || r.Success == (r.Error != "") {
 			t.Errorf("%s %s: %+v, want code %q", step.action, step.data, r, step.code)
 		}
 		if r.Success {
-			if r.Data != (RouteData{ID: "books:http:graphql"}) || r.Index == 0 || r.Index > r.State.Version() {
+			if r.Data != (RouteData{ID: "books:http:graphql", Unchanged: step.unchanged}) || r.Index == 0 || r.Index > r.State.Version() {
 				t.Errorf("%s: %+v", step.action, r)
 			}
 		}
@@ -434,8 +435,8 @@ func TestResultsJSONIsTheContracts(t *testing.T) {
 		want string
 	}{
 		{Result{Success: true, Data: RouteData{ID: "a:tcp"}, State: new(fsm.Table), Index: 7}, `{"success":true,"data":{"id":"a:tcp"},"index":7}`},
-		{Result{Success: true, Data: RouteData{"a:tcp:graphql", &GatewayData{State: GatewayApplied}}, Index: 7}, `{"success":true,"data":{"id":"a:tcp:graphql","gateway":{"state":"applied"}},"index":7}`},
-		{Result{Success: true, Data: RouteData{"a:tcp:graphql", &GatewayData{State: GatewayPending, Error: "e", Queries: []string{"q"}, Mutations: []string{"m"}, Subscriptions: []string{"s"}, Warnings: []string{"w"}}}, Index: 7},
+		{Result{Success: true, Data: RouteData{ID: "a:tcp:graphql", Gateway: &GatewayData{State: GatewayApplied}}, Index: 7}, `{"success":true,"data":{"id":"a:tcp:graphql","gateway":{"state":"applied"}},"index":7}`},
+		{Result{Success: true, Data: RouteData{ID: "a:tcp:graphql", Gateway: &GatewayData{State: GatewayPending, Error: "e", Queries: []string{"q"}, Mutations: []string{"m"}, Subscriptions: []string{"s"}, Warnings: []string{"w"}}}, Index: 7},
 			`{"success":true,"data":{"id":"a:tcp:graphql","gateway":{"state":"pending","error":"e","queries":["q"],"mutations":["m"],"subscriptions":["s"],"warnings":["w"]}},"index":7}`},
 		{Result{Stop: true, Code: fsm.Forbidden, Error: "no"}, `{"success":false,"stop":true,"code":"forbidden","error":"no"}`},
 	} {

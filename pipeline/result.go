@@ -22,8 +22,9 @@ type Result struct {
 
 // RouteData is the Data of an action on a dataChannel or a peer.
 type RouteData struct {
-	ID      string       `json:"id"`
-	Gateway *GatewayData `json:"gateway,omitempty"` // nil without a gateway, or where it has no part
+	ID        string       `json:"id"`
+	Gateway   *GatewayData `json:"gateway,omitempty"`   // nil without a gateway, or where it has no part
+	Unchanged bool         `json:"unchanged,omitempty"` // it was so before
 }
 
 // GatewayData says whether the gateway serves the action's outcome yet.
