@@ -63,6 +63,15 @@ func TestGraphiQLInABrowser(t *testing.T) {
 	}
 }
 
+// TestGraphiQLInANode: the gateway that is part of a node has the page too.
+func TestGraphiQLInANode(t *testing.T) {
+	s := startSite(t, 1, "--gateway-endpoint=", "--embedded-gateway", "127.0.0.1:0", "--log-format", "json")
+	home := strings.TrimSuffix(graphqlOf(t, s.nodes[0]), "graphql")
+	if got, err := page(home); err != nil || !strings.Contains(got, `src="assets/page-`) {
+		t.Errorf("%s: %q %v, want GraphiQL", home, got, err)
+	}
+}
+
 func page(url string) (string, error) {
 	response, err := web.Get(url)
 	if err != nil {
