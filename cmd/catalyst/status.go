@@ -41,14 +41,21 @@ type status struct {
 }
 
 type gatewayStatus struct {
-	Endpoint    string `json:"endpoint"`
-	State       string `json:"state"`
-	Services    int    `json:"services"`
-	LastPush    int64  `json:"lastPush"`
-	Quarantined []struct {
-		ID    string `json:"id"`
-		Error string `json:"error"`
-	} `json:"quarantined"`
+	Endpoint    string           `json:"endpoint"`
+	State       string           `json:"state"`
+	Error       string           `json:"error"` // why nothing gets through
+	Services    int              `json:"services"`
+	LastPush    int64            `json:"lastPush"`
+	Quarantined []gatewayTrouble `json:"quarantined"`
+	Waiting     []gatewayTrouble `json:"waiting"`  // accepted, but not served as they are now
+	Warnings    []gatewayTrouble `json:"warnings"` // names that are not as they were wanted
+}
+
+// gatewayTrouble is what there is to say about a service at the gateway.
+type gatewayTrouble struct {
+	ID      string `json:"id"`
+	Error   string `json:"error"`
+	Warning string `json:"warning"`
 }
 
 func statusCommand(c *client) *cobra.Command {
@@ -96,11 +103,30 @@ func (s status) print(w io.Writer) {
 		lines = append(lines, [2]string{"warning", s.Node + " refuses changes: " + oneLine(s.ReadOnly)})
 	}
 	fields(w, lines)
-	if s.Gateway == nil {
-		return
+	if s.Gateway != nil {
+		s.Gateway.printTroubles(w)
 	}
-	for _, q := range s.Gateway.Quarantined {
-		fmt.Fprintf(w, "%-9s %s is held back: %s\n", "", q.ID, oneLine(q.Error))
+}
+
+// shownTroubles is how many lines there are of one kind.
+const shownTroubles = 20
+
+// printTroubles says what keeps services from being what they want to be at the
+// gateway, what is worst first.
+func (g *gatewayStatus) printTroubles(w io.Writer) {
+	if g.Error != "" {
+		fmt.Fprintf(w, "%-9s %s\n", "", oneLine(g.Error))
+	}
+	for _, kind := range []struct {
+		troubles []gatewayTrouble
+		says     string
+	}{{g.Quarantined, " is held back: "}, {g.Waiting, " waits: "}, {g.Warnings, ": "}} {
+		for _, t := range kind.troubles[:min(shownTroubles, len(kind.troubles))] {
+			fmt.Fprintf(w, "%-9s %s%s%s\n", "", t.ID, kind.says, oneLine(t.Error+t.Warning))
+		}
+		if more := len(kind.troubles) - shownTroubles; more > 0 {
+			fmt.Fprintf(w, "%-9s and %d more: catalyst status -o json\n", "", more)
+		}
 	}
 }
 
@@ -162,6 +188,9 @@ func (s status) gateway() string {
 	if n := len(s.Gateway.Quarantined); n > 0 {
 		text = append(text, fmt.Sprintf("%d quarantined", n))
 	}
+	if n := len(s.Gateway.Waiting); n > 0 {
+		text = append(text, fmt.Sprintf("%d waiting", n))
+	}
 	return s.Gateway.Endpoint + ": " + strings.Join(text, ", ")
 }
 
@@ -178,8 +207,13 @@ func (s status) next() string {
 		return "three nodes survive the loss of one: catalyst join takes more in"
 	case s.Tolerates == 0:
 		return "bring back nodes that are down (catalyst members), or add some with catalyst join"
-	case s.Gateway != nil && s.Gateway.State == "pending":
+	case s.Gateway == nil:
+	case s.Gateway.Error != "":
+		return "the gateway takes no list from this site as it is; the leader keeps trying"
+	case s.Gateway.State == "pending":
 		return "the gateway does not answer yet; the site keeps trying"
+	case len(s.Gateway.Waiting) > 0:
+		return "services that wait are served as soon as they answer the gateway: is " + s.Gateway.Waiting[0].ID + " running?"
 	}
 	return ""
 }
