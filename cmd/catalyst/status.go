@@ -209,7 +209,7 @@ func (s status) next() string {
 		return "bring back nodes that are down (catalyst members), or add some with catalyst join"
 	case s.Gateway == nil:
 	case s.Gateway.Error != "":
-		return "the gateway takes no list from this site as it is; the leader keeps trying"
+		return "nothing gets through to the gateway; the leader keeps trying"
 	case s.Gateway.State == "pending":
 		return "the gateway does not answer yet; the site keeps trying"
 	case len(s.Gateway.Waiting) > 0:
