@@ -24,8 +24,10 @@ type (
 		Data    struct {
 			ID      string `json:"id"`
 			Gateway *struct {
-				State string `json:"state"`
-				Error string `json:"error"`
+				State    string   `json:"state"`
+				Error    string   `json:"error"`
+				Queries  []string `json:"queries"`
+				Warnings []string `json:"warnings"`
 			} `json:"gateway"`
 		} `json:"data"`
 		Index uint64 `json:"index"`
@@ -107,6 +109,8 @@ type (
 		Endpoint, State string
 		Services        int
 		Quarantined     []struct{ ID, Error string }
+		Waiting         []struct{ ID, Error string }
+		Warnings        []struct{ ID, Warning string }
 	}
 )
 

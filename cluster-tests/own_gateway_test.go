@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -103,10 +104,109 @@ func TestTheProductsOwnGateway(t *testing.T) {
 	})
 }
 
+// TestWhatTheGatewaySaysComesBack: an operator who asks the site learns what the gateway makes of each service, and a
+// client hears of its action while the gateway is being told.
+func TestWhatTheGatewaySaysComesBack(t *testing.T) {
+	g := &ownGateway{state: filepath.Join(t.TempDir(), "gateway.json")}
+	g.start(t)
+	s := startSite(t, 2, "--gateway-endpoint", "ws://"+g.address+"/api")
+	follower := s.follower(t)
+	c := s.dial(t, follower)
+	books, clash := startService(t, 0, "books"), startService(t, 0, "clash")
+	status := func(want ...string) func() error {
+		return func() error {
+			got := cli(t, []string{"CATALYST_ADDR=" + follower.ws()}, "status")
+			for _, line := range want {
+				if !strings.Contains(got.stdout, line+"\n") {
+					return fmt.Errorf("%+v has no line %q", got, line)
+				}
+			}
+			return nil
+		}
+	}
+
+	t.Run("the commit is told before the answer", func(t *testing.T) {
+		var told struct {
+			Result result
+			Steps  []map[string]any
+		}
+		c.d.must(t, "act", args{"session": c.session, "from": "cli", "action": creation(books.channel("books"))}, &told)
+		want := fmt.Sprintf(`[{"id":"books:http:graphql","index":%d,"step":"replicated"}]`, told.Result.Index)
+		if got := asJSON(told.Steps); got != want || !told.Result.Success {
+			t.Errorf("it was told %s and then %v, want %s", got, told.Result, want)
+		}
+		if g := told.Result.Data.Gateway; g == nil || g.State != "applied" || !slices.Contains(g.Queries, "allBooks") {
+			t.Errorf("the answer: %v, want that allBooks is served", told.Result)
+		}
+	})
+	t.Run("a refusal is only answered", func(t *testing.T) {
+		var told struct {
+			Result result
+			Steps  []any
+		}
+		c.d.must(t, "act", args{"session": c.session, "from": "cli", "action": creation(dataChannel{Name: "x", Protocol: "http"})}, &told)
+		if told.Result.Success || len(told.Steps) > 0 {
+			t.Errorf("%v after %v, want a refusal alone", told.Result, told.Steps)
+		}
+	})
+	t.Run("a clash of names is shown", func(t *testing.T) {
+		const warning = "type Book is clash_Book: service books has another one of that name"
+		made := c.register(t, clash.channel("clash"))
+		if g := made.Data.Gateway; g == nil || g.State != "applied" || !slices.Equal(g.Warnings, []string{warning}) {
+			t.Errorf("the answer: %v, want applied with the warning", made)
+		}
+		eventually(t, "status warns", status("          clash:http:graphql: "+warning))
+		c.do(t, deletion(made.Data.ID))
+		eventually(t, "status does not warn any more", func() error {
+			if st, err := s.status(follower); err != nil || st.Gateway == nil || len(st.Gateway.Warnings) > 0 {
+				return errors.New(asJSON(st.Gateway))
+			}
+			return nil
+		})
+	})
+	t.Run("a service that is down waits until it is up", func(t *testing.T) {
+		port := freePort(t)
+		late := dataChannel{Name: "late", Endpoint: fmt.Sprintf("http://127.0.0.1:%d/graphql", port), Protocol: "http:graphql"}
+		made := c.register(t, late)
+		if g := made.Data.Gateway; g == nil || g.State != "pending" || !strings.Contains(g.Error, "refused") {
+			t.Errorf("the answer: %v, want pending with the reason", made)
+		}
+		eventually(t, "status shows that it waits", status("          late:http:graphql waits: service late cannot be reached: connect: connection refused"))
+		startService(t, port, "pokemon")
+		eventually(t, "nothing waits", func() error {
+			if st, err := s.status(follower); err != nil || st.Gateway == nil || len(st.Gateway.Waiting) > 0 {
+				return errors.New(asJSON(st.Gateway))
+			}
+			_, err := ask(g.graphql(), across)
+			return err
+		})
+	})
+	t.Run("a deposed leader is not heard", func(t *testing.T) {
+		st, err := s.status(follower)
+		if err != nil {
+			t.Fatal(err)
+		}
+		late := c.d.name("late-leader")
+		c.d.must(t, "open", args{"session": late, "url": "ws://" + g.address + "/api"}, nil)
+		var answer struct {
+			Success     bool
+			Error, Code string
+		}
+		list := map[string]any{"services": []any{}, "fence": map[string]any{"epoch": st.Epoch, "term": st.Term - 1, "index": 999}}
+		c.d.must(t, "call", args{"session": late, "steps": []step{call("updateConfig", list)}}, &answer)
+		if answer.Success || answer.Code != "fenced" || !strings.Contains(answer.Error, "a newer list was accepted") {
+			t.Errorf("the late list: %+v, want that it is refused", answer)
+		}
+		if _, err := ask(g.graphql(), "{ allBooks { title } }"); err != nil {
+			t.Errorf("after it: %v", err)
+		}
+	})
+}
+
 // TestEveryNodeHasAGateway: embedded gateways follow the tables of their nodes, serve without a leader, and take lists from
 // nobody.
 func TestEveryNodeHasAGateway(t *testing.T) {
-	s := startSite(t, 2, "--gateway-endpoint=", "--embedded-gateway", "127.0.0.1:0", "--log-format", "json")
+	s := startSite(t, 2, "--embedded-gateway", "127.0.0.1:0", "--log-format", "json")
 	books, pokemon := startService(t, 0, "books"), startService(t, 0, "pokemon")
 	c := s.dial(t, s.leader(t))
 	c.register(t, books.channel("books"))
@@ -121,6 +221,14 @@ func TestEveryNodeHasAGateway(t *testing.T) {
 		t.Errorf("/api of an embedded gateway: %v %v, want 404", got, err)
 	} else {
 		got.Body.Close()
+	}
+	if made.Data.Gateway != nil {
+		t.Errorf("the answer waited for a gateway: %v", made)
+	}
+	for _, n := range s.nodes {
+		if st, err := s.status(n); err != nil || st.Gateway == nil || st.Gateway.Endpoint != graphqlOf(t, n) || st.Gateway.State != "applied" || st.Gateway.Services != 2 {
+			t.Errorf("%s shows the gateway %s (%v), want its own, with two services", n.id, asJSON(st.Gateway), err)
+		}
 	}
 	c.do(t, deletion(made.Data.ID))
 	for _, n := range s.nodes {

@@ -81,6 +81,13 @@ const commands = {
     held(watches, watch).subscription[Symbol.dispose]();
   },
 
+  /** Applies an action. Answers the result, and the steps of which it was told before the answer. */
+  async act({ session, from, action }) {
+    const steps = [];
+    const result = await held(sessions, session).from(from).applyAction(action, (step) => void steps.push(step));
+    return { result, steps: [...steps] };
+  },
+
   /** Tells a node that waits to join a site. Answers the result, and the progress that was told until then. */
   async join({ session, from, address, token }) {
     const events = [];
