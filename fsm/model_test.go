@@ -447,3 +447,9 @@ func alike(a, b *Route) bool {
 		a.CreatedAt == b.CreatedAt && a.ModifiedAt == b.ModifiedAt && a.PeerVersion == b.PeerVersion &&
 		a.CreatedIndex == b.CreatedIndex && a.ModifiedIndex == b.ModifiedIndex
 }
+
+// sameAs tells whether two routes look alike to everyone outside; the times,
+// indices and the peer's version aside.
+func (r *Route) sameAs(o *Route) bool {
+	return r.Stale == o.Stale && r.Service.Equal(o.Service) && slices.Equal(r.Path, o.Path)
+}

@@ -3,7 +3,6 @@ package fsm
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -85,10 +84,4 @@ func first(a, b bool) int {
 		return -1
 	}
 	return 1
-}
-
-// sameAs tells whether two routes look alike to everyone outside; the times,
-// indices and the peer's version aside.
-func (r *Route) sameAs(o *Route) bool {
-	return r.Stale == o.Stale && r.Service.Equal(o.Service) && slices.Equal(r.Path, o.Path)
 }

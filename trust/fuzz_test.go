@@ -53,20 +53,6 @@ func FuzzDecodeToken(f *testing.F) {
 	})
 }
 
-func FuzzParsePin(f *testing.F) {
-	f.Add(PinOf([]byte("paris")).String())
-	f.Add("sha256:")
-	f.Fuzz(func(t *testing.T, text string) {
-		pin, err := ParsePin(text)
-		if err != nil {
-			return
-		}
-		if again, err := ParsePin(pin.String()); err != nil || again != pin {
-			t.Errorf("got %s, %v, want %s", again, err, pin)
-		}
-	})
-}
-
 // A subject has one URI.
 func FuzzSubjectOf(f *testing.F) {
 	f.Add("catalyst://paris/node/n1", "")
