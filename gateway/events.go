@@ -87,9 +87,10 @@ func (e *eventWriter) comment() error {
 
 // eventReader reads a stream of events (HTML §9.2).
 type eventReader struct {
-	r     *bufio.Reader
-	limit int
-	data  bytes.Buffer
+	r        *bufio.Reader
+	limit    int
+	comments int // so far: signs of life, and no more
+	data     bytes.Buffer
 }
 
 // next returns the next event. Its data is valid until the next call.
@@ -109,6 +110,8 @@ func (e *eventReader) next() (name string, data []byte, err error) {
 		field, value, _ := strings.Cut(string(line), ":")
 		value = strings.TrimPrefix(value, " ")
 		switch field {
+		case "":
+			e.comments++
 		case "event":
 			name = value
 		case "data":

@@ -34,6 +34,14 @@ type Limits struct {
 	// Subscriptions is how many operations may run over one WebSocket. Default
 	// 100.
 	Subscriptions int
+	// Listeners is how many subscriptions may run at one service; the next are
+	// refused. Default 1,000.
+	Listeners int
+	// Silence is how long a service may send nothing over a subscription that it
+	// has shown to have a heartbeat: comments in server-sent events. Without a
+	// heartbeat it is 30 times as long. Over a WebSocket it is asked for a sign of
+	// life after an eighth of that. Default 2 min.
+	Silence time.Duration
 	// Plans is how many operations are kept planned. Default 1,000.
 	Plans int
 	// Services is how long the list of services may be. Default 1,000.
@@ -62,6 +70,8 @@ func (l Limits) withDefaults() Limits {
 	fill(&l.Time, 15*time.Second)
 	fill(&l.InFlight, 256)
 	fill(&l.Subscriptions, 100)
+	fill(&l.Listeners, 1_000)
+	fill(&l.Silence, 2*time.Minute)
 	fill(&l.Plans, 1_000)
 	fill(&l.Services, 1_000)
 	fill(&l.SchemaBytes, 32<<20)
@@ -83,7 +93,7 @@ func (l Limits) Validate() error {
 	for name, n := range map[string]int64{
 		"BodyBytes": l.BodyBytes, "Tokens": int64(l.Tokens), "Depth": int64(l.Depth), "Aliases": int64(l.Aliases),
 		"Fields": int64(l.Fields), "ResponseBytes": l.ResponseBytes, "Time": int64(l.Time), "InFlight": int64(l.InFlight),
-		"Subscriptions": int64(l.Subscriptions), "Plans": int64(l.Plans), "Services": int64(l.Services),
+		"Subscriptions": int64(l.Subscriptions), "Listeners": int64(l.Listeners), "Silence": int64(l.Silence), "Plans": int64(l.Plans), "Services": int64(l.Services),
 		"SchemaBytes": l.SchemaBytes, "Types": int64(l.Types), "Probe": int64(l.Probe), "Patience": int64(l.Patience),
 	} {
 		if n < 0 {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/catalyst/orchestrator/transport"
 	"github.com/catalyst/orchestrator/transport/ws"
@@ -23,15 +24,25 @@ var errNoEvents = errors.New("the service does not send events over HTTP")
 func (s *service) listenToEvents(ctx context.Context, body []byte, forwarded http.Header, to deliver) error {
 	header := s.headers[once].Clone()
 	header.Set("Accept", mediaEvents)
+	outer := ctx
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	// Some send the head of their answer with the first event.
+	patience := time.AfterFunc(unheard*s.limits.Silence, func() { end(errQuiet) })
 	response, err := s.post(ctx, body, header, forwarded)
-	if err != nil {
-		return s.explain(ctx, err)
+	patience.Stop()
+	switch {
+	case err != nil && context.Cause(ctx) == errQuiet:
+		return s.faultf("has fallen silent")
+	case err != nil:
+		return s.explain(outer, err)
 	}
 	defer response.Body.Close()
 	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind != mediaEvents || response.StatusCode != http.StatusOK {
 		return errNoEvents
 	}
-	events := eventReader{r: bufio.NewReader(response.Body), limit: int(s.limits.ResponseBytes)}
+	events := eventReader{limit: int(s.limits.ResponseBytes)}
+	events.r = bufio.NewReader(events.listenTo(response.Body, s.limits.Silence, end))
 	for {
 		name, data, err := events.next()
 		switch {
@@ -39,8 +50,10 @@ func (s *service) listenToEvents(ctx context.Context, body []byte, forwarded htt
 			return s.faultf("sent an event of more than %d bytes", s.limits.ResponseBytes)
 		case errors.Is(err, io.EOF) && ctx.Err() == nil, name == "complete":
 			return nil
+		case err != nil && context.Cause(ctx) == errQuiet:
+			return s.faultf("has fallen silent")
 		case err != nil:
-			return s.explain(ctx, err)
+			return s.explain(outer, err)
 		}
 		if name != "next" {
 			continue
@@ -65,6 +78,7 @@ func (s *service) listenToSocket(ctx context.Context, body []byte, forwarded htt
 	defer cancel()
 	conn, err := ws.Dial(opening, "ws"+strings.TrimPrefix(s.url.String(), "http"), ws.Options{
 		Protocol: socketProtocol, Header: header, MessageBytes: s.limits.ResponseBytes, Client: s.dialer(),
+		Ping: s.limits.Silence / 8,
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -95,25 +109,28 @@ type socketCall struct {
 }
 
 func (c *socketCall) run(outer, opening context.Context, body []byte) error {
-	ctx, cancel := context.WithCancel(outer)
+	ctx, cancel := context.WithCancelCause(outer)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer cancel()
+	defer cancel(nil)
 	if k, ok := c.conn.(transport.KeepAliver); ok {
 		wg.Go(func() {
 			if k.KeepAlive(ctx) != nil {
-				cancel()
+				cancel(errQuiet)
 			}
 		})
 	}
-	unopened := context.AfterFunc(opening, cancel)
+	unopened := context.AfterFunc(opening, func() { cancel(context.Cause(opening)) })
 	defer unopened()
 	if err := c.write([]byte(`{"type":"connection_init"}`)); err != nil {
 		return c.service.explain(outer, err)
 	}
 	for {
 		text, err := c.conn.Read(ctx)
-		if err != nil {
+		switch {
+		case err != nil && context.Cause(ctx) == errQuiet:
+			return c.service.faultf("has fallen silent")
+		case err != nil:
 			return c.service.explain(outer, err)
 		}
 		done, err := c.take(bytes.Clone(text), body, unopened)

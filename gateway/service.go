@@ -34,6 +34,7 @@ type service struct {
 	slots     chan struct{}  // filled by requests under way
 	asking    atomic.Int64   // and those that wait for that
 	sockets   atomic.Bool    // subscriptions go over WebSockets, as was found out
+	listeners atomic.Int64   // subscriptions under way
 }
 
 func newService(s Service, transport http.RoundTripper, limits Limits) *service {

@@ -56,6 +56,10 @@ func (x *execution) listen(ctx context.Context, to deliver) error {
 	if service.url == nil {
 		return service.faultf("cannot be asked")
 	}
+	if !service.listen() {
+		return service.faultf("is busy")
+	}
+	defer service.unlisten()
 	body := x.requestBody(s)
 	if !service.sockets.Load() {
 		err := service.listenToEvents(ctx, body, x.forwarded, to)
