@@ -69,7 +69,7 @@ func BenchmarkTwoServices(b *testing.B) {
 func BenchmarkGatewayAlone(b *testing.B) {
 	g := gatewayOf(b, Config{}, fast(b, booksSDL, oneBook).named("books"))
 	for s := range g.Schema().services {
-		s.transport = canned(oneBook)
+		s.transport, s.lines = canned(oneBook), nil
 	}
 	benchmark(b, g, `{"query":"query($id: ID!) { book(id: $id) { id title author { name } } }","variables":{"id":"1"}}`)
 }
@@ -80,7 +80,7 @@ func BenchmarkLargeAnswer(b *testing.B) {
 	reply := `{"data":{"books":[` + strings.Repeat(book+",", 1<<20/len(book)) + book + `]}}`
 	g := gatewayOf(b, Config{}, fast(b, booksSDL, reply).named("books"))
 	for s := range g.Schema().services {
-		s.transport = canned(reply)
+		s.transport, s.lines = canned(reply), nil
 	}
 	b.SetBytes(int64(len(reply)))
 	benchmark(b, g, `{"query":"{ books { id title } }"}`)

@@ -53,7 +53,7 @@ func (c Config) withDefaults() Config {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Transport == nil {
-		c.Transport = newTransport(c.Limits)
+		c.Transport = &network{newTransport(c.Limits)}
 	}
 	if c.Home == nil {
 		c.Home = http.NotFoundHandler()

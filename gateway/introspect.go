@@ -65,7 +65,7 @@ func (s *service) introspectWith(ctx context.Context, query string) ([]byte, err
 	case err != nil:
 		return nil, s.explainProbe(ctx, err)
 	}
-	if response.StatusCode != http.StatusOK && !isGraphQL(response) {
+	if response.StatusCode != http.StatusOK && !isGraphQL(response.Header.Get("Content-Type")) {
 		return nil, s.faultf("answered with status %d", response.StatusCode)
 	}
 	return buf.Bytes(), nil

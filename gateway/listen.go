@@ -94,7 +94,10 @@ func (s *service) listenToSocket(ctx context.Context, body []byte, forwarded htt
 
 // dialer makes WebSockets with the settings of other requests.
 func (s *service) dialer() *http.Client {
-	if t, ok := s.transport.(*http.Transport); ok {
+	switch t := s.transport.(type) {
+	case *network:
+		return &http.Client{Transport: t.Transport}
+	case *http.Transport:
 		return &http.Client{Transport: t}
 	}
 	return nil

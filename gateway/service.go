@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -29,6 +30,7 @@ type service struct {
 	url       *url.URL // nil when it cannot be asked; why says why
 	why       error
 	transport http.RoundTripper
+	lines     *lines // for queries; nil when they go by transport
 	limits    Limits
 	headers   [2]http.Header // of what may be repeated, and of what may not; shared by requests
 	slots     chan struct{}  // filled by requests under way
@@ -54,6 +56,9 @@ func newService(s Service, transport http.RoundTripper, limits Limits) *service 
 	// Under this key, and without a value to send, the transport repeats a
 	// request whose connection turned out to be closed.
 	n.headers[repeatable]["Idempotency-Key"] = nil
+	if pool, ok := transport.(*network); ok && n.url != nil {
+		n.lines = newLines(n.url, n.headers[repeatable], pool)
+	}
 	return n
 }
 
@@ -111,18 +116,29 @@ func (s *service) ask(ctx context.Context, body []byte, kind int, forwarded http
 		return err
 	}
 	defer s.leave()
-	response, err := s.post(ctx, body, s.headers[kind], forwarded)
-	if err != nil {
+	forwarded = without(forwarded, s.headers[kind])
+	a, err := s.exchange(ctx, body, kind, forwarded, buf)
+	switch {
+	case err != nil:
 		return s.explain(ctx, err)
-	}
-	defer response.Body.Close()
-	if err := readAll(buf, response, s.limits.ResponseBytes); err != nil {
-		return s.explain(ctx, err)
-	}
-	if response.StatusCode != http.StatusOK && !isGraphQL(response) {
-		return s.faultf("answered with status %d", response.StatusCode)
+	case a.status != http.StatusOK && !isGraphQL(a.media):
+		return s.faultf("answered with status %d", a.status)
 	}
 	return nil
+}
+
+// exchange asks over a line if that is possible.
+func (s *service) exchange(ctx context.Context, body []byte, kind int, forwarded http.Header, buf *bytes.Buffer) (reply, error) {
+	if kind == repeatable && s.lines != nil && takes(body, forwarded) {
+		return s.lines.ask(ctx, body, forwarded, s.limits.ResponseBytes, buf)
+	}
+	response, err := s.post(ctx, body, s.headers[kind], forwarded)
+	if err != nil {
+		return reply{}, err
+	}
+	defer response.Body.Close()
+	a := reply{status: response.StatusCode, media: response.Header.Get("Content-Type")}
+	return a, readAll(buf, response, s.limits.ResponseBytes)
 }
 
 // admit waits for a turn. As many may wait as may be under way.
@@ -152,13 +168,9 @@ func (s *service) leave() {
 
 // post sends a request without following where an answer might point.
 func (s *service) post(ctx context.Context, body []byte, header, forwarded http.Header) (*http.Response, error) {
-	if len(forwarded) > 0 {
+	if forwarded = without(forwarded, header); len(forwarded) > 0 {
 		header = header.Clone()
-		for name, values := range forwarded {
-			if _, own := header[name]; !own {
-				header[name] = values
-			}
-		}
+		maps.Copy(header, forwarded)
 	}
 	r := &http.Request{
 		Method: http.MethodPost, URL: s.url, Host: s.url.Host, Header: header, ContentLength: int64(len(body)),
@@ -167,6 +179,18 @@ func (s *service) post(ctx context.Context, body []byte, header, forwarded http.
 		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
 	}
 	return s.transport.RoundTrip(r.WithContext(ctx))
+}
+
+// without is what of the client's headers may go beside a service's own.
+func without(forwarded, own http.Header) http.Header {
+	for name := range forwarded {
+		if _, clash := own[name]; clash {
+			forwarded = maps.Clone(forwarded)
+			maps.DeleteFunc(forwarded, func(name string, _ []string) bool { _, clash := own[name]; return clash })
+			return forwarded
+		}
+	}
+	return forwarded
 }
 
 var errTooLong = errors.New("the answer is too long")
@@ -179,16 +203,21 @@ func readAll(buf *bytes.Buffer, r *http.Response, limit int64) error {
 	if r.ContentLength > 0 {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
-	n, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
+	return readUpTo(buf, r.Body, limit)
+}
+
+func readUpTo(buf *bytes.Buffer, r io.Reader, limit int64) error {
+	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
 	if err == nil && n > limit {
 		err = errTooLong
 	}
 	return err
 }
 
-func isGraphQL(r *http.Response) bool {
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	return kind == "application/json" || kind == "application/graphql-response+json"
+// isGraphQL says whether a Content-Type is of GraphQL over HTTP.
+func isGraphQL(media string) bool {
+	kind, _, _ := mime.ParseMediaType(media)
+	return kind == mediaJSON || kind == mediaResponse
 }
 
 // explain says what happened without saying where or how.

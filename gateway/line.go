@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"syscall"
+	"time"
+)
+
+// line is a connection to a service, with one request on it at a time.
+type line struct {
+	conn  net.Conn
+	raw   syscall.RawConn // of conn; nil when it has none
+	r     *bufio.Reader
+	out   []byte    // the request
+	since time.Time // idle since
+}
+
+func newLine(conn net.Conn) *line {
+	c := &line{conn: conn, r: bufio.NewReaderSize(conn, 4<<10)}
+	if s, ok := conn.(syscall.Conn); ok {
+		c.raw, _ = s.SyscallConn()
+	}
+	return c
+}
+
+// errSilent is that a service hung up without a byte of an answer.
+var errSilent = errors.New("the service hung up")
+
+// ask sends what is in out and reads the answer, its body into buf. The end of
+// ctx ends the line.
+func (c *line) ask(ctx context.Context, limit int64, buf *bytes.Buffer) (reply, error) {
+	stop := context.AfterFunc(ctx, func() { _ = c.conn.Close() })
+	a, err := c.converse(limit, buf)
+	if !stop() || err != nil || c.r.Buffered() > 0 { // more than an answer is as bad as less
+		a.last = true
+	}
+	return a, err
+}
+
+func (c *line) converse(limit int64, buf *bytes.Buffer) (reply, error) {
+	_, unsent := c.conn.Write(c.out)
+	if _, err := c.r.Peek(1); err != nil {
+		return reply{}, errSilent
+	}
+	a, err := readAnswer(c.r, limit, buf)
+	a.last = a.last || unsent != nil // it may have answered without reading all
+	return a, err
+}
