@@ -27,8 +27,13 @@ type Config struct {
 	// Transport makes requests to services; nil is a pool of this gateway's own,
 	// without a proxy. Redirects are not followed.
 	Transport http.RoundTripper
-	// Hosts and Origins are whom WebSockets are taken from, as in ws.Options.
-	Hosts, Origins []string
+	// Hosts are the names, with port, under which the gateway answers. None is
+	// any, but on loopback those of this machine.
+	Hosts []string
+	// Origins are hosts whose web pages may ask, beside the gateway's own. With
+	// none, plain requests of other pages are left to browsers, which do not show
+	// them the answers; WebSockets and /api are refused to them.
+	Origins []string
 	// Home serves / and what is not otherwise served; nil is 404.
 	Home http.Handler
 }
