@@ -42,7 +42,7 @@ check: graphiql node transport/interop/node_modules ## format, modules, vet, sta
 .PHONY: bench
 bench: build cluster-tests/js/node_modules ## the figures of the product: registrations, reads, watch, memory, failover, table
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/catalyst
-	$(GO) test -run '^$$' -bench . -skip Peering -benchtime 1x -timeout 30m ./node ./cluster-tests
+	$(GO) test -run '^$$' -bench . -skip 'Peering|BenchmarkGateway' -benchtime 1x -timeout 30m ./node ./cluster-tests
 	$(GO) test -run '^$$' -bench . -timeout 30m ./fsm ./transport ./transport/ws
 
 .PHONY: bench-rpc
@@ -52,6 +52,10 @@ bench-rpc: node transport/interop/node_modules ## the figures of the transport b
 .PHONY: bench-peering
 bench-peering: cluster-tests/js/node_modules ## the figures of peering: full table, latency, failover, a mesh of 20 sites
 	$(GO) test -run '^$$' -bench Peering -benchtime 1x -timeout 15m ./cluster-tests
+
+.PHONY: bench-gateway
+bench-gateway: cluster-tests/js/node_modules ## the figures of the GraphQL gateway beside those of npm's yoga and stitch on Node
+	$(GO) test -run '^$$' -bench '^BenchmarkGateway$$' -benchtime 1x -timeout 15m ./cluster-tests
 
 .PHONY: vagrant-check
 vagrant-check: export VAGRANT_CHECKPOINT_DISABLE = 1
