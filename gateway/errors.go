@@ -45,7 +45,7 @@ func (x *execution) beginError() {
 }
 
 // passErrors passes on a service's errors, and reports what is missing without
-// one.
+// one, or null where the service itself said that this cannot be.
 func (x *execution) passErrors(s *step, o *outcome) {
 	before := len(x.errors)
 	if o.errors != nil {
@@ -62,7 +62,8 @@ func (x *execution) passErrors(s *step, o *outcome) {
 		return
 	}
 	for _, e := range s.entries {
-		if x.results[e] == nil && slices.Contains(x.included, e) {
+		missing := x.results[e] == nil || x.plan.entries[e].nonNull && x.isNull(e)
+		if missing && slices.Contains(x.included, e) {
 			x.blameEntry(s, e, "SERVICE_FAILED", s.source.service.faultf("answered without this field").Error())
 		}
 	}
@@ -84,7 +85,7 @@ func readError(object []byte) serviceError {
 			return e
 		}
 		value, _ := c.value()
-		switch {
+		switch key = unescape(key); {
 		case string(key) == "message" && value[0] == '"':
 			e.message = value
 		case string(key) == "path" && value[0] == '[':
@@ -141,7 +142,7 @@ func appendExtensions(out, object []byte) []byte {
 			return out
 		}
 		value, _ := c.value()
-		switch string(key) {
+		switch string(unescape(key)) {
 		case "stacktrace", "stack", "exception", "originalError", "debug", "service":
 			continue
 		}

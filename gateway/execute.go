@@ -145,18 +145,19 @@ func (x *execution) inParallel(ctx context.Context) {
 	}
 }
 
-// inSeries runs the steps of a mutation. What makes data null as a whole ends
-// it (GraphQL §6.4.4).
+// inSeries runs the steps of a mutation in the order of what there is. What
+// makes data null as a whole ends it (GraphQL §6.4.4).
 func (x *execution) inSeries(ctx context.Context) {
-	for i := range x.plan.steps {
-		if !x.wants(i) {
+	for _, i := range x.included {
+		e := &x.plan.entries[i]
+		if e.step < 0 {
 			continue
 		}
-		x.ask(ctx, i)
-		for _, e := range x.plan.steps[i].entries {
-			if x.plan.entries[e].nonNull && slices.Contains(x.included, e) && x.isNull(e) {
-				return
-			}
+		if !x.outcomes[e.step].asked {
+			x.ask(ctx, e.step)
+		}
+		if e.nonNull && x.isNull(i) {
+			return
 		}
 	}
 }

@@ -92,7 +92,8 @@ func TestNullsBubbleToTheRoot(t *testing.T) {
 	wantEqual(t, post(t, g, `{ other may }`),
 		`{"data":{"other":1,"may":null},"errors":[{"message":"broken","path":["m"],"extensions":{"service":"a"}}]}`)
 	replyWith(a, `{"data":{"must":null}}`)
-	wantEqual(t, post(t, g, `{ must }`), `{"data":null}`)
+	wantEqual(t, post(t, g, `{ must }`), // data is null only with an error (GraphQL §7.1.2)
+		`{"data":null,"errors":[{"message":"service a answered without this field","path":["must"],"extensions":{"code":"SERVICE_FAILED","service":"a"}}]}`)
 }
 
 // replyWith makes a stub answer everything but introspection with this.

@@ -13,7 +13,7 @@ func (x *execution) answerLocally() {
 	var spans []span // the buffer moves while it grows
 	for _, i := range x.included {
 		e := &x.plan.entries[i]
-		if e.local == nil {
+		if e.step >= 0 {
 			continue
 		}
 		start := x.local.Len()
@@ -27,17 +27,23 @@ func (x *execution) answerLocally() {
 
 func (x *execution) answerRoot(e *entry) {
 	w := answering{x: x, out: &x.local}
-	f := e.local[0]
+	var fields []*ast.Field
+	for _, o := range e.occurs {
+		if x.hold(o.when) {
+			fields = append(fields, o.field)
+		}
+	}
+	f := fields[0]
 	schema := introspection.WrapSchema(x.plan.schema.ast)
 	switch f.Name {
 	case "__typename":
 		w.string(rootName(x.plan.op))
 	case "__schema":
-		w.object("__Schema", e.local, func(f *ast.Field, all []*ast.Field) { w.schema(schema, f, all) })
+		w.object("__Schema", fields, func(f *ast.Field, all []*ast.Field) { w.schema(schema, f, all) })
 	case "__type":
 		name, _ := x.plan.value(f.Arguments.ForName("name").Value, x.values)
 		d := x.plan.schema.ast.Types[name]
-		w.typ(introspection.WrapTypeFromDef(x.plan.schema.ast, d), e.local)
+		w.typ(introspection.WrapTypeFromDef(x.plan.schema.ast, d), fields)
 	case noServices:
 		w.out.WriteString("[]")
 	default:

@@ -110,6 +110,7 @@ func (o *outline) appendObject(out []byte, c *cursor, names *naming) []byte {
 		out = append(out, '"')
 		out = append(out, key...)
 		out = append(out, '"', ':')
+		key = unescape(key)
 		if child := o.children[string(key)]; child != nil {
 			out = child.appendTranslated(out, c, names)
 			continue

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
@@ -18,6 +19,7 @@ type plan struct {
 	steps     []step
 	variables []variable
 	varies    bool // which entries there are depends on variables
+	reorders  bool // and so does their order
 }
 
 // entry is one key of data.
@@ -25,8 +27,7 @@ type entry struct {
 	key     string
 	prefix  []byte // the key as it stands in JSON, to its colon
 	nonNull bool
-	step    int          // which has it; -1 for none
-	local   []*ast.Field // fields to be answered here; nil when a step has the entry
+	step    int // which has it; -1 for what is answered here
 	occurs  []occurrence
 }
 
@@ -113,6 +114,7 @@ func (s *Schema) planOperation(op *ast.OperationDefinition, doc *ast.QueryDocume
 	p := &plan{schema: s, op: op.Operation, variables: variablesOf(op)}
 	c := collecting{plan: p, byKey: map[string]int{}}
 	c.collect(op.SelectionSet, nil)
+	p.reorders = slices.ContainsFunc(p.entries, func(e entry) bool { return len(e.occurs) > 1 && len(e.occurs[0].when) > 0 })
 	for i := range p.entries {
 		p.assign(i)
 		p.all = append(p.all, i)
@@ -193,9 +195,6 @@ func (p *plan) assign(i int) {
 	own, ok := p.schema.owners[rootIndex(p.op)][e.occurs[0].field.Name]
 	if !ok {
 		e.step = -1
-		for _, o := range e.occurs {
-			e.local = append(e.local, o.field)
-		}
 		return
 	}
 	e.step = p.stepFor(own.source)
@@ -204,10 +203,13 @@ func (p *plan) assign(i int) {
 }
 
 // stepFor is the step that a field of a source goes to. Mutations run in order:
-// only what follows at once can share one.
+// only what follows at once, whatever the variables are, can share one.
 func (p *plan) stepFor(s *source) int {
 	from := 0
-	if p.op == ast.Mutation {
+	switch {
+	case p.op == ast.Mutation && p.reorders:
+		from = len(p.steps)
+	case p.op == ast.Mutation:
 		from = max(0, len(p.steps)-1)
 	}
 	for i := from; i < len(p.steps); i++ {

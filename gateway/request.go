@@ -38,7 +38,7 @@ func readRequest(body []byte) (request, error) {
 		if !ok {
 			return r, errors.New("the body is malformed JSON")
 		}
-		if err := r.set(string(key), value); err != nil {
+		if err := r.set(string(unescape(key)), value); err != nil {
 			return r, err
 		}
 	}

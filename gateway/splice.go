@@ -23,7 +23,7 @@ func (x *execution) read(step int, body []byte) error {
 		if !more {
 			break
 		}
-		switch {
+		switch key = unescape(key); {
 		case string(key) == "data" && c.peek() == '{':
 			o.empty = false
 			ok = x.readData(s, &c)
@@ -55,7 +55,7 @@ func (x *execution) readData(s *step, c *cursor) bool {
 		if !ok {
 			return false
 		}
-		if e := x.plan.entryOf(s, key, i); e >= 0 {
+		if e := x.plan.entryOf(s, unescape(key), i); e >= 0 {
 			x.results[e] = value
 		}
 	}

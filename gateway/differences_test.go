@@ -1,0 +1,58 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// What comparing with graphql-js has found: cluster-tests/js/differential.mjs.
+
+func TestMutationsRunInTheOrderOfWhatThereIs(t *testing.T) {
+	var order []string
+	note := func(name string) func(map[string]any) any {
+		return func(map[string]any) any {
+			order = append(order, name)
+			return 1
+		}
+	}
+	a := newStub(t, `type Query { q: Int } type Mutation { a: Int a2: Int! }`).on("Mutation.a", note("a")).on("Mutation.a2", note("a2"))
+	b := newStub(t, `type Query { r: Int } type Mutation { b: Int b2: Int! }`).on("Mutation.b", note("b")).value("Mutation.b2", nil)
+	g := gatewayOf(t, Config{}, a.named("a"), b.named("b"))
+	const variables = `{"y": true, "n": false}`
+	for _, c := range []struct{ mutation, order, answer string }{
+		{`($n: Boolean!) { a @include(if: $n) b a }`, "b a", `{"data":{"b":1,"a":1}}`},
+		{`($y: Boolean!) { a @include(if: $y) b a }`, "a b", `{"data":{"a":1,"b":1}}`},
+		{`($y: Boolean!) { ...{ b @skip(if: $y) } a2 b a }`, "a2 b a", `{"data":{"a2":1,"b":1,"a":1}}`},
+		{`($n: Boolean!) { a @include(if: $n) b2 a }`, "", `{"data":null,"errors":[{"message":"service b answered without this field","path":["b2"]`},
+		{`{ a a2 b a }`, "a a2 b", `{"data":{"a":1,"a2":1,"b":1}}`},
+	} {
+		order = nil
+		wantHas(t, post(t, g, "mutation"+c.mutation, variables), c.answer)
+		if got := strings.Join(order, " "); got != c.order {
+			t.Errorf("%s ran %q, want %q", c.mutation, got, c.order)
+		}
+	}
+}
+
+func TestIntrospectionSelectsWhatHolds(t *testing.T) {
+	g := gatewayOf(t, Config{}, newStub(t, `type Query { a: Int }`).named("a"))
+	got := post(t, g, `query($n: Boolean!) { __schema @include(if: $n) { directives { name } } __schema { queryType { name } } }`, `{"n": false}`)
+	wantEqual(t, got, `{"data":{"__schema":{"queryType":{"name":"Query"}}}}`)
+}
+
+// TestKeysMayBeEscaped: JSON says the same with and without escapes (RFC 8259 §8.3).
+func TestKeysMayBeEscaped(t *testing.T) {
+	old := newStub(t, `type Query { book: Book } type Book { b: Int }`)
+	a := newStub(t, `type Query { a: Int other: Book c: Int } type Book { a: Int }`)
+	g := gatewayOf(t, Config{}, old.named("old"), a.named("new"))
+	a.handleWith(func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"\u0064ata": {"\u0061": 1, "o\u0074her": {"\u006b": "Book", "\u0061":2}, "c": null},
+			"err\u006frs": [{"\u006dessage": "no", "pat\u0068": ["c"], "e\u0078tensions": {"\u0073tack": "secret", "\u006bind": 1}}]}`))
+		return true
+	})
+	got := postBody(t, g, `{"\u0071uery": "{ a other { k: __typename a } c }"}`).Body.String()
+	wantEqual(t, got, `{"data":{"a":1,"other":{"\u006b":"new_Book","\u0061":2},"c":null},`+
+		`"errors":[{"message":"no","path":["c"],"extensions":{"\u006bind":1,"service":"new"}}]}`)
+}
