@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -20,16 +23,16 @@ type ownGateway struct {
 }
 
 // start runs it at the same address as before, any at first.
-func (g *ownGateway) start(t testing.TB) {
+func (g *ownGateway) start(t testing.TB, flags ...string) {
 	t.Helper()
 	if g.address == "" {
 		g.address = "127.0.0.1:0"
 	}
 	log := newLog(t, "catalyst-gateway")
-	cmd := exec.Command(programs.catalyst, "gateway", "--addr", g.address, "--state", g.state, "--log-format", "json")
+	cmd := exec.Command(programs.catalyst, append([]string{"gateway", "--addr", g.address, "--state", g.state, "--log-format", "json"}, flags...)...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = t.TempDir(), cleanEnvironment(), log, log
 	g.process = launch(t, t, cmd)
-	listening := regexp.MustCompile(`http://([0-9.:]+)/graphql`)
+	listening := regexp.MustCompile(`http://([0-9.:\[\]]+)/graphql`)
 	eventually(t, "the gateway listens", func() error {
 		found := listening.FindSubmatch(tail(log.Name(), 64<<10))
 		if found == nil {
@@ -201,6 +204,51 @@ func TestWhatTheGatewaySaysComesBack(t *testing.T) {
 			t.Errorf("after it: %v", err)
 		}
 	})
+}
+
+// TestTheGatewayKeepsToItsOwn: only nodes that show its token tell it anything, others learn why not, and a web page whose name
+// was made to point at it gets nothing.
+func TestTheGatewayKeepsToItsOwn(t *testing.T) {
+	g := &ownGateway{state: filepath.Join(t.TempDir(), "gateway.json"), address: "0.0.0.0:0"}
+	g.start(t, "--api-token", "open-sesame")
+	_, port, err := net.SplitHostPort(g.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	books := startService(t, 0, "books")
+	for token, want := range map[string]string{
+		"":            "answered 401 Unauthorized: this gateway wants a token: give it to the nodes (--gateway-token)",
+		"open-barley": "answered 401 Unauthorized: the token is not this gateway's",
+	} {
+		s := startSite(t, 1, "--gateway-endpoint", "ws://127.0.0.1:"+port+"/api", "--gateway-token", token)
+		made := s.dial(t, s.nodes[0]).register(t, books.channel("books"))
+		if d := made.Data.Gateway; d == nil || d.State != "pending" || !strings.Contains(d.Error, want) {
+			t.Errorf("with the token %q: %v, want pending because it %q", token, made, want)
+		}
+		if got := cli(t, []string{"CATALYST_ADDR=" + s.nodes[0].ws()}, "status"); !strings.Contains(got.stdout, want) {
+			t.Errorf("with the token %q status says %+v", token, got)
+		}
+		s.nodes[0].stop(t)
+	}
+	s := startSite(t, 1, "--gateway-endpoint", "ws://127.0.0.1:"+port+"/api", "--gateway-token", "open-sesame")
+	made := s.dial(t, s.nodes[0]).register(t, books.channel("books"))
+	if d := made.Data.Gateway; d == nil || d.State != "applied" {
+		t.Errorf("with the right token: %v, want applied", made)
+	}
+
+	r, err := http.NewRequest(http.MethodGet, "http://127.0.0.1:"+port+"/graphql?query={__typename}", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "rebound.example:" + port
+	response, err := web.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if text, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusForbidden || !strings.Contains(string(text), "rebound.example") {
+		t.Errorf("under a foreign name on loopback: %s %q, want 403", response.Status, text)
+	}
 }
 
 // TestEveryNodeHasAGateway: embedded gateways follow the tables of their nodes, serve without a leader, and take lists from

@@ -33,6 +33,9 @@ const codeFenced = "fenced"
 
 // serveAPI serves Cap'n Web: a WebSocket as long as it lasts, or a batch.
 func (g *Gateway) serveAPI(w http.ResponseWriter, r *http.Request) {
+	if !g.authorise(w, r) {
+		return
+	}
 	cfg := transport.Config{Log: g.log, Limits: transport.Limits{Calls: 64, Exports: 1024, Imports: 1024}}
 	options := ws.Options{Hosts: g.cfg.Hosts, Origins: g.cfg.Origins}
 	if !isUpgrade(r) {

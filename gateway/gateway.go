@@ -34,6 +34,9 @@ type Config struct {
 	// none, plain requests of other pages are left to browsers, which do not show
 	// them the answers; WebSockets and /api are refused to them.
 	Origins []string
+	// APIToken is what clients of /api must show as a bearer token: they can change
+	// the services. Empty wants none.
+	APIToken string
 	// Home serves / and what is not otherwise served; nil is 404.
 	Home http.Handler
 }
@@ -41,6 +44,9 @@ type Config struct {
 // Validate says what cannot be meant.
 func (c Config) Validate() error {
 	if err := c.Limits.Validate(); err != nil {
+		return err
+	}
+	if err := checkToken(c.APIToken); err != nil {
 		return err
 	}
 	for _, h := range c.ForwardHeaders {
@@ -77,6 +83,7 @@ type Gateway struct {
 	schema     atomic.Pointer[Schema] // never nil
 	executions sync.Pool
 	wake       chan struct{} // Run has something to do
+	complained atomic.Int64  // when somebody showed no good token last; ns since the epoch
 
 	mu          sync.Mutex
 	members     []*member // oldest first

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -36,6 +37,7 @@ type Config struct {
 	Join            []string // gossip addresses of nodes of the site
 
 	GatewayEndpoint string // Cap'n Web WebSocket of the GraphQL gateway; empty is off
+	GatewayToken    string // what it is shown as a bearer token; empty is nothing
 	PeeringEndpoint string // what peer sites dial; default from the RPC address
 	PeeringSecret   string // what peer sites and collectors must show; empty: none may, unless it is configured with a secret
 	RouteReflector  bool   // tell peer sites also what other peer sites announce (RFC 4456)
@@ -64,6 +66,8 @@ type Config struct {
 	// The configuration is for wss URLs; nil is the system's.
 	Dial    func(ctx context.Context, url string, c *tls.Config) (transport.Conn, error)
 	Upgrade func(w http.ResponseWriter, r *http.Request) (transport.Conn, error)
+	// DialGateway is Dial with headers, for a gateway that wants GatewayToken.
+	DialGateway func(ctx context.Context, url string, header http.Header) (transport.Conn, error)
 	// Admit says why a batch must not be taken, as Upgrade does for a
 	// WebSocket: it came from a foreign web page. Nil takes all.
 	Admit func(r *http.Request) error
@@ -116,8 +120,11 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("--gateway-endpoint (CATALYST_GQL_GATEWAY_ENDPOINT) is %q: give the gateway's WebSocket, as in ws://localhost:4000/api, or leave it empty to turn it off", c.GatewayEndpoint)
 		}
 	}
-	if c.Dial == nil || c.Upgrade == nil {
-		return errors.New("node.Config needs Dial and Upgrade")
+	if strings.ContainsFunc(c.GatewayToken, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("--gateway-token (CATALYST_GQL_GATEWAY_TOKEN) has a character that a header cannot hold: use printable ASCII without spaces")
+	}
+	if c.Dial == nil || c.Upgrade == nil || c.GatewayToken != "" && c.DialGateway == nil {
+		return errors.New("node.Config needs Dial and Upgrade, and DialGateway for a token")
 	}
 	c.setDefaults()
 	return nil

@@ -36,6 +36,7 @@ func TestABadSettingIsNamedWithTheWayOut(t *testing.T) {
 		"negative expect": {func(c *Config) { c.BootstrapExpect = -1 }, []string{"--bootstrap-expect", "-1"}},
 		"join":            {func(c *Config) { c.Join = []string{"paris"} }, []string{"--join", "CATALYST_JOIN", "host:port"}},
 		"gateway":         {func(c *Config) { c.GatewayEndpoint = "http://localhost:4000" }, []string{"--gateway-endpoint", "ws://"}},
+		"gateway's token": {func(c *Config) { c.GatewayToken = "two words" }, []string{"--gateway-token", "CATALYST_GQL_GATEWAY_TOKEN"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := valid()

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 
 	"github.com/catalyst/orchestrator/pipeline"
@@ -91,7 +92,7 @@ func (g *gatewaySession) open(ctx context.Context) (*transport.Session, error) {
 	if g.session != nil && g.session.Err() == nil {
 		return g.session, nil
 	}
-	conn, err := g.n.cfg.Dial(ctx, g.n.cfg.GatewayEndpoint, nil)
+	conn, err := g.n.cfg.dialGateway(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +100,13 @@ func (g *gatewaySession) open(ctx context.Context) (*transport.Session, error) {
 	g.wg.Go(func() { _ = s.Run(g.life) })
 	g.session, g.told = s, nil
 	return s, nil
+}
+
+func (c *Config) dialGateway(ctx context.Context) (transport.Conn, error) {
+	if c.GatewayToken == "" {
+		return c.Dial(ctx, c.GatewayEndpoint, nil)
+	}
+	return c.DialGateway(ctx, c.GatewayEndpoint, http.Header{"Authorization": {"Bearer " + c.GatewayToken}})
 }
 
 // gatewayStatus is what this node, as leader, knows of the gateway; without one

@@ -46,9 +46,11 @@ http://ADDRESS/graphql.`,
 	fromEnv(flags, "state", "CATALYST_GATEWAY_STATE")
 	flags.StringSliceVar(&f.ForwardHeaders, "forward-header", nil, "headers of clients that go to the services, as Authorization; default none")
 	flags.BoolVar(&f.HideIntrospection, "hide-introspection", false, "answer no __schema and __type")
-	flags.StringSliceVar(&f.Origins, "allow-origin", nil, "hosts whose web pages may open WebSockets, beside the gateway's own")
-	flags.StringSliceVar(&f.Hosts, "allow-host", nil, "names with port that WebSockets may be opened under; default any")
-	flags.BoolVar(&f.insecure, "insecure", false, "listen beyond loopback: whoever reaches /api can change the services")
+	flags.StringSliceVar(&f.Origins, "allow-origin", nil, "hosts whose web pages may ask, beside the gateway's own")
+	flags.StringSliceVar(&f.Hosts, "allow-host", nil, "names with port that it may be called by; default any, but on loopback those of this machine")
+	flags.StringVar(&f.APIToken, "api-token", "", "token that nodes must show at /api, see catalyst node --gateway-token (CATALYST_GATEWAY_TOKEN)")
+	fromEnv(flags, "api-token", "CATALYST_GATEWAY_TOKEN")
+	flags.BoolVar(&f.insecure, "insecure", false, "listen beyond loopback without a token: whoever reaches /api can change the services")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error (CATALYST_LOG_LEVEL)")
 	fromEnv(flags, "log-level", "CATALYST_LOG_LEVEL")
 	flags.StringVar(&f.logFormat, "log-format", "", "text or json; default text on a terminal, json elsewhere (CATALYST_LOG_FORMAT)")
@@ -95,10 +97,10 @@ func (f *gatewayFlags) checkAddress() error {
 		return unusable("give host:port, as in 127.0.0.1:4000", "--addr (CATALYST_GATEWAY_ADDR) is %q", f.address)
 	}
 	ip := net.ParseIP(host)
-	if f.insecure || host == "localhost" || ip != nil && ip.IsLoopback() {
+	if f.insecure || f.APIToken != "" || host == "localhost" || ip != nil && ip.IsLoopback() {
 		return nil
 	}
-	return unusable("listen on 127.0.0.1 beside the nodes, or let only them reach it and accept the rest with --insecure",
+	return unusable("give it a token with --api-token (CATALYST_GATEWAY_TOKEN), or listen on 127.0.0.1 beside the nodes, or accept the risk with --insecure",
 		"--addr (CATALYST_GATEWAY_ADDR) is %s, which other machines can reach, and whoever reaches /api can change the services", f.address)
 }
 

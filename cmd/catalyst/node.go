@@ -81,6 +81,7 @@ func (f *nodeFlags) addFlags(flags *pflag.FlagSet) {
 		"GraphQL gateway that the leader tells; empty turns it off, and so does --embedded-gateway unless this is given (CATALYST_GQL_GATEWAY_ENDPOINT)")
 	fromEnv(flags, "gateway-endpoint", "CATALYST_GQL_GATEWAY_ENDPOINT")
 	flags.SetAnnotation("gateway-endpoint", emptyIsSet, []string{""})
+	text(&f.GatewayToken, "gateway-token", "", "token that the gateway wants at its /api", "CATALYST_GQL_GATEWAY_TOKEN")
 	text(&f.embedded, "embedded-gateway", "", "`address` of a GraphQL gateway in this process, which follows this node's table; empty is none", "CATALYST_EMBEDDED_GATEWAY")
 	text(&f.PeeringEndpoint, "peering-endpoint", "", "what peer sites dial; default from --rpc-addr", "CATALYST_PEERING_ENDPOINT")
 	text(&f.PeeringSecret, "peering-secret", "", "secret that peer sites must show; without one only those with a secret of their own may", "CATALYST_PEERING_SECRET")
@@ -170,6 +171,9 @@ func (f *nodeFlags) complete(errs io.Writer) (err error) {
 			o.Client = &http.Client{Transport: &http.Transport{TLSClientConfig: c}}
 		}
 		return ws.Dial(ctx, url, o)
+	}
+	f.DialGateway = func(ctx context.Context, url string, header http.Header) (transport.Conn, error) {
+		return ws.Dial(ctx, url, ws.Options{Header: header})
 	}
 	f.Upgrade = func(w http.ResponseWriter, r *http.Request) (transport.Conn, error) {
 		return ws.Accept(w, r, f.serving(r))
