@@ -56,3 +56,17 @@ func TestKeysMayBeEscaped(t *testing.T) {
 	wantEqual(t, got, `{"data":{"a":1,"other":{"\u006b":"new_Book","\u0061":2},"c":null},`+
 		`"errors":[{"message":"no","path":["c"],"extensions":{"\u006bind":1,"service":"new"}}]}`)
 }
+
+func TestLiteralsThatDoNotFitAreRefused(t *testing.T) {
+	a := newStub(t, `type Query { a(i: Int, f: [Float], s: String, e: E, c: Custom, in: [In]): Int } enum E { X } scalar Custom input In { i: Int }`)
+	g := gatewayOf(t, Config{}, a.named("a"))
+	for literal, fits := range map[string]bool{
+		`i: 2147483647`: true, `i: -2147483648`: true, `c: {x: [99999999999]}`: true, `in: {i: 1}`: true, `f: 99999999999`: true,
+		`i: 2147483648`: false, `i: -99999999999999999999`: false, `f: [{}]`: false, `s: {x: 1}`: false, `e: {X: X}`: false, `in: [{i: 3000000000}]`: false,
+	} {
+		got := post(t, g, `{ a(`+literal+`) }`)
+		if refused := strings.Contains(got, "GRAPHQL_VALIDATION_FAILED"); refused == fits {
+			t.Errorf("%s: got %s, want refused %v", literal, got, !fits)
+		}
+	}
+}

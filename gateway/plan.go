@@ -91,7 +91,7 @@ func (s *Schema) parse(document string) (*ast.QueryDocument, error) {
 	for _, f := range doc.Fragments {
 		f.SelectionSet = withoutRepeats(f.SelectionSet)
 	}
-	if errs := validator.ValidateWithRules(s.ast, doc, nil); len(errs) > 0 {
+	if errs := validator.ValidateWithRules(s.ast, doc, validation()); len(errs) > 0 {
 		return nil, &refused{s.presentable(errs), notValid}
 	}
 	return doc, nil
