@@ -498,6 +498,30 @@ func TestCallbackOfAnActionChangesNothing(t *testing.T) {
 	})
 }
 
+// An action that goes to one leader after the other is told of once.
+func TestStepIsHeardOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h heardSteps
+		near, far := transport.Pipe()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		client := transport.NewSession(near, transport.Config{Main: h.callback()})
+		server := transport.NewSession(far, transport.Config{})
+		for _, s := range []*transport.Session{client, server} {
+			go func() { _ = s.Run(ctx) }()
+		}
+		l := &listener{callback: server.Main()}
+		for index := range 3 {
+			l.committed()(pipeline.Result{Index: uint64(index + 7), Data: pipeline.RouteData{ID: "a:tcp"}})
+		}
+		synctest.Wait()
+		if h.all() != "replicated a:tcp 7" {
+			t.Errorf("it heard %q", h.all())
+		}
+	})
+}
+
 // simEmbedded is a gateway in a node's process.
 type simEmbedded struct {
 	mu   sync.Mutex

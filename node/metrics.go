@@ -70,6 +70,7 @@ func (n *Node) registry() *prometheus.Registry {
 	if n.gateway != nil {
 		gauge("gateway_services", "Services that the gateway last accepted from this leader.", func() float64 { return float64(n.gateway.Status().Services) })
 		gauge("gateway_quarantined", "Services that the gateway refuses.", func() float64 { return float64(len(n.gateway.Status().Quarantined)) })
+		gauge("gateway_waiting", "Services that the gateway has accepted and does not serve as they are now.", func() float64 { return float64(len(n.gateway.Status().Waiting)) })
 	}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r

@@ -32,7 +32,7 @@ func (f *follower) reportStatus() (refused map[string]verdict, told map[string]S
 		switch {
 		case s.standing == quarantined:
 			refused[s.id] = s.verdict
-			status.Quarantined = append(status.Quarantined, Quarantined{ID: s.id, Error: s.verdict.reason})
+			status.Quarantined = append(status.Quarantined, Quarantined{ID: s.id, Error: clip(s.verdict.reason, maxWord)})
 		case s.standing == good && f.told != nil:
 			told[s.id] = f.told.about(s.wire.Name)
 			status.note(s.id, told[s.id])

@@ -100,7 +100,8 @@ func (r ServiceReport) data() GatewayData {
 	return d
 }
 
-// GatewayStatus is Status.gateway of the contract. Its lists are by id.
+// GatewayStatus is Status.gateway of the contract. Its lists are by id, and end
+// where there is too much to say.
 type GatewayStatus struct {
 	Endpoint    string        `json:"endpoint"`
 	State       string        `json:"state"`
@@ -110,6 +111,7 @@ type GatewayStatus struct {
 	Quarantined []Quarantined `json:"quarantined"`
 	Waiting     []Waiting     `json:"waiting"`
 	Warnings    []Warning     `json:"warnings"`
+	Truncated   bool          `json:"truncated,omitempty"` // there are more in trouble than Quarantined and Waiting show
 }
 
 // Quarantined is a service that the gateway refuses.
@@ -151,11 +153,13 @@ func (s *GatewayStatus) arrange() {
 	slices.SortFunc(s.Quarantined, func(a, b Quarantined) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(s.Waiting, func(a, b Waiting) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortStableFunc(s.Warnings, func(a, b Warning) int { return cmp.Compare(a.ID, b.ID) })
+	s.Truncated = len(s.Quarantined) > maxReported || len(s.Waiting) > maxReported
+	s.Quarantined = s.Quarantined[:min(maxReported, len(s.Quarantined))]
 	s.Waiting = s.Waiting[:min(maxReported, len(s.Waiting))]
 	s.Warnings = s.Warnings[:min(maxReported, len(s.Warnings))]
 }
 
-// Of is how far the gateway is with one route.
+// Of is how far the gateway is with one route; empty when that is not known.
 func (s *GatewayStatus) Of(id string) string {
 	about := func(of string) int { return cmp.Compare(of, id) }
 	if _, found := slices.BinarySearchFunc(s.Quarantined, id, func(q Quarantined, _ string) int { return about(q.ID) }); found {
@@ -164,7 +168,10 @@ func (s *GatewayStatus) Of(id string) string {
 	if _, found := slices.BinarySearchFunc(s.Waiting, id, func(w Waiting, _ string) int { return about(w.ID) }); found {
 		return GatewayPending
 	}
-	if s.State == GatewayRejected {
+	switch {
+	case s.Truncated:
+		return ""
+	case s.State == GatewayRejected:
 		return GatewayApplied // that is said because of others
 	}
 	return s.State

@@ -226,8 +226,11 @@ func TestWhatAGatewayMaySayIsBounded(t *testing.T) {
 		w.gateway.says(down)
 		synctest.Wait()
 		s := w.plugin.Status()
-		if len(s.Waiting) != maxReported || len(s.Warnings) != maxReported || s.Waiting[0].ID != "s0000:http:graphql" {
-			w.Errorf("%d wait and %d are warned of", len(s.Waiting), len(s.Warnings))
+		if len(s.Waiting) != maxReported || len(s.Warnings) != maxReported || !s.Truncated || s.Waiting[0].ID != "s0000:http:graphql" {
+			w.Errorf("%d wait and %d are warned of, truncated: %t", len(s.Waiting), len(s.Warnings), s.Truncated)
+		}
+		if shown, beyond := s.Of("s0000:http:graphql"), s.Of("s1999:http:graphql"); shown != GatewayPending || beyond != "" {
+			w.Errorf("of one that is shown: %q, of one that is not: %q", shown, beyond)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/catalyst/orchestrator/gateway"
@@ -36,19 +37,33 @@ func (f *nodeFlags) embed(ctx context.Context, n *node.Node) (end func(), err er
 }
 
 func (f *nodeFlags) openEmbedded() (*embeddedGateway, error) {
-	g, err := gateway.New(gateway.Config{
-		Log: f.Log, StatePath: filepath.Join(f.DataDir, "gateway.json"), Origins: f.origins, Hosts: f.names,
-		Home: graphiql.Handler(),
-	})
-	if err != nil {
-		return nil, unusable("catalyst node --help lists the settings", "%v", err)
-	}
 	l, err := net.Listen("tcp", f.embedded)
 	if err != nil {
 		return nil, refused("is another gateway running there?", "listen on --embedded-gateway %s: %v", f.embedded, err)
 	}
+	g, err := gateway.New(gateway.Config{
+		Log: f.Log, StatePath: filepath.Join(f.DataDir, "gateway.json"), Origins: f.origins, Hosts: alsoAt(l.Addr(), f.names),
+		Home: graphiql.Handler(),
+	})
+	if err != nil {
+		l.Close()
+		return nil, unusable("catalyst node --help lists the settings", "%v", err)
+	}
 	f.Log.Info("gateway", "node", f.ID, "graphql", "http://"+l.Addr().String()+"/graphql")
 	return &embeddedGateway{g, l}, nil
+}
+
+// alsoAt is a node's names, with its port, and the same at another address of
+// the node's.
+func alsoAt(a net.Addr, names []string) []string {
+	_, port, _ := net.SplitHostPort(a.String())
+	all := slices.Clone(names)
+	for _, name := range names {
+		if host, _, err := net.SplitHostPort(name); err == nil {
+			all = append(all, net.JoinHostPort(host, port))
+		}
+	}
+	return all
 }
 
 // run serves what the node's table holds until ctx ends.
