@@ -70,3 +70,14 @@ func TestLiteralsThatDoNotFitAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestFragmentsOnTypesOfOthers: only a film is both a Node and Named, which makes the fragments valid for books, too.
+func TestFragmentsOnTypesOfOthers(t *testing.T) {
+	const shared = ` interface Node { id: ID } interface Named { name: String } `
+	a := newStub(t, shared+`type Query { book: Node } type Book implements Node { id: ID } type Author implements Named { name: String }`)
+	b := newStub(t, shared+`type Query { film: Named } type Film implements Node & Named { id: ID name: String }`)
+	g := gatewayOf(t, Config{}, a.named("a"), b.named("b"))
+	got := post(t, g, `{ book { id ... on Named { name } ...f } film { name ... on Node { id } ...f } } fragment f on Named { n: name ... on Node { i: id } }`)
+	wantEqual(t, got, `{"data":{"book":{"id":"a ID"},"film":{"name":"a String","id":"a ID","n":"a String","i":"a ID"}}}`)
+	wantEqual(t, a.last.Load().query, `query{book{id } }`)
+}

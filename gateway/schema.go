@@ -64,6 +64,19 @@ func (s *source) ownType(published string) (string, bool) {
 	return published, known
 }
 
+// spreads says whether the service takes a fragment on a published type within
+// another. Types of other services may be why that is valid in the schema: it
+// selects nothing here then (GraphQL §5.5.2.3).
+func (s *source) spreads(condition string, within *ast.Definition) bool {
+	own, known := s.ownType(condition)
+	parent, _ := s.ownType(within.Name)
+	if !known || own == parent {
+		return known
+	}
+	possible := s.is.schema.PossibleTypes
+	return slices.ContainsFunc(possible[own], func(d *ast.Definition) bool { return slices.Contains(possible[parent], d) })
+}
+
 // renamesObjects says whether values of __typename have to be translated.
 func (s *source) renamesObjects() bool {
 	for own := range s.names.types {

@@ -155,21 +155,17 @@ func (w *writer) selection(selection ast.Selection, at *outline) {
 		w.field(x, true, at)
 		w.put(" ")
 	case *ast.InlineFragment:
-		own, known := "", true
-		if x.TypeCondition != "" {
-			own, known = w.source.ownType(x.TypeCondition)
-		}
-		if !known {
+		if x.TypeCondition != "" && !w.source.spreads(x.TypeCondition, x.ObjectDefinition) {
 			return
 		}
 		w.put("...")
-		if own != "" {
+		if own, _ := w.source.ownType(x.TypeCondition); own != "" {
 			w.put("on ", own)
 		}
 		w.directives(x.Directives)
 		w.selections(x.SelectionSet, at)
 	case *ast.FragmentSpread:
-		if _, known := w.source.ownType(x.Definition.TypeCondition); !known {
+		if !w.source.spreads(x.Definition.TypeCondition, x.ObjectDefinition) {
 			return
 		}
 		w.put("...", x.Name)
