@@ -195,7 +195,7 @@ class Operation {
     const all = [];
     if (this.chance.is(0.12)) all.push(`@include(if: ${this.#condition()})`);
     if (this.chance.is(0.08)) all.push(`@skip(if: ${this.#condition()})`);
-    if (!fragment && this.chance.is(0.03)) all.push(this.chance.of(['@note', '@note(text: "n") @note(at: [1, 2])', `@note(at: 3)`]));
+    if (!fragment && this.schema.getDirective('note') && this.chance.is(0.03)) all.push(this.chance.of(['@note', '@note(text: "n") @note(at: [1, 2])', `@note(at: 3)`]));
     return all.length ? `${all.join(' ')} ` : '';
   }
 

@@ -3,6 +3,7 @@ import { GraphQLError, buildSchema, getNamedType, isAbstractType, isEnumType, is
 import { hash, texts } from './differential-chance.mjs';
 
 const fieldNames = ['id', 'name', 'kind', 'owner', 'items', 'next', 'value', '_x'];
+export const sharedNames = new Set(['Any', 'Unit', 'Length', 'Node', 'Named', 'Page']);
 const scalars = ['Int', 'Float', 'String', 'Boolean', 'ID'];
 
 /** Types that every service has alike, so that the gateway makes one of each. */
@@ -10,12 +11,14 @@ const shared = [
   { kind: 'scalar', name: 'Any', description: 'Whatever JSON can say.', url: 'https://scalars.example/any' },
   { kind: 'enum', name: 'Unit', values: [{ name: 'METRE' }, { name: 'FOOT', deprecated: 'use METRE' }, { name: 'true_' }] },
   { kind: 'type', name: 'Length', interfaces: [], fields: [{ name: 'unit', type: 'Unit!', args: [] }, { name: 'value', type: 'Float', args: [] }] },
+  { kind: 'interface', name: 'Node', interfaces: [], fields: [{ name: 'node', type: 'ID!', args: [] }] },
+  { kind: 'interface', name: 'Named', interfaces: [], fields: [{ name: 'label', type: 'String', args: [] }] },
   { kind: 'input', name: 'Page', fields: [{ name: 'first', type: 'Int! = 10' }, { name: 'after', type: 'ID' }, { name: 'units', type: '[Unit!]' }] },
 ];
 
 /** A random service. With alike, services of all seeds call their types alike, and none of them can be shared. */
 export function randomService(chance, name, { alike }) {
-  const service = { name, types: shared.map((t) => ({ ...t })), roots: {} };
+  const service = { name, types: shared.map((t) => ({ ...t })), roots: {}, knowsNote: chance.is(0.7) };
   const own = (base) => (alike ? base : `${name.toUpperCase()}${base}`);
   const types = {
     enums: Array.from({ length: chance.between(1, 2) }, (_, i) => own(`Colour${i}`)),
@@ -80,7 +83,7 @@ class Maker {
     const field = { name, args: this.#arguments(), deprecated: this.#deprecated() };
     if (this.chance.is(0.2)) field.description = 'A field.';
     const leaf = () => this.chance.of([...scalars, 'Any', 'Unit', 'Length', ...enums]);
-    field.type = this.#wrapped(this.chance.is(0.5) ? leaf() : this.chance.of([...interfaces, ...objects, ...unions]));
+    field.type = this.#wrapped(this.chance.is(0.5) ? leaf() : this.chance.of([...interfaces, ...objects, ...unions, 'Node', 'Named']));
     return (this.usual[name] = this.usual[name] && this.chance.is(0.9) ? { ...this.usual[name] } : field);
   }
 
@@ -104,7 +107,9 @@ class Maker {
     const interfaces = name === this.names.objects[0] ? all : this.chance.of([[], [first], all]); // an interface of nothing has no fragments
     const inherited = this.interfaceFields[interfaces.at(-1)] ?? [];
     const own = this.#fields(4).filter((f) => !inherited.some((g) => g.name === f.name));
-    this.#add({ kind: 'type', name, interfaces, fields: [...inherited, ...own, { name: only, type: 'Int', args: [] }] });
+    const common = shared.filter((t) => t.kind === 'interface' && this.chance.is(0.5));
+    const fields = [...inherited, ...own, ...common.flatMap((t) => t.fields), { name: only, type: 'Int', args: [] }];
+    this.#add({ kind: 'type', name, interfaces: [...interfaces, ...common.map((t) => t.name)], fields });
   }
 
   union(name) {
@@ -118,8 +123,16 @@ class Maker {
       this.service.roots[op] = { name: this.chance.is(0.5) ? usual : `${usual}Root`, fields };
     };
     root('query', 'Query', this.chance.between(3, 6));
+    if (this.chance.is(0.3)) this.#nest(prefix);
     if (this.chance.is(0.8)) root('mutation', 'Mutation', this.chance.between(2, 4));
     if (this.chance.is(0.8)) root('subscription', 'Subscription', this.chance.between(1, 2));
+  }
+
+  /** The root can be reached from itself: there it has the fields of its service only, and a name of its own. */
+  #nest(prefix) {
+    const { query } = this.service.roots;
+    this.service.nested = query.name;
+    query.fields.push({ name: `${prefix}again`, type: this.#wrapped(query.name), args: [] });
   }
 }
 
@@ -151,12 +164,12 @@ export function serviceSDL(service) {
   const roots = Object.entries(service.roots);
   const ownRoots = roots.map(([, root]) => printed({ kind: 'type', interfaces: [], ...root }, ownNames));
   const schema = `schema { ${roots.map(([op, root]) => `${op}: ${root.name}`).join(' ')} }`;
-  return [note, schema, ...ownRoots, ...service.types.map((t) => printed(t, ownNames))].join('\n');
+  return [...(service.knowsNote ? [note] : []), schema, ...ownRoots, ...service.types.map((t) => printed(t, ownNames))].join('\n');
 }
 
 /** The one schema of services; names(service) says how each is called in it. */
 export function mergedSDL(services, names) {
-  const parts = [note];
+  const parts = services.some((s) => s.knowsNote) ? [note] : [];
   const seen = new Set();
   for (const service of services) {
     const called = names(service);
@@ -166,6 +179,7 @@ export function mergedSDL(services, names) {
       parts.push(printed(type, called));
     }
   }
+  for (const s of services.filter((s) => s.nested)) parts.push(printed({ kind: 'type', interfaces: [], ...s.roots.query }, names(s)));
   for (const [op, name] of [['query', 'Query'], ['mutation', 'Mutation'], ['subscription', 'Subscription']]) {
     const fields = services.flatMap((s) => (s.roots[op]?.fields ?? []).map((f) => renamedRoot(f, op, names(s))));
     if (fields.length) parts.push(printed({ kind: 'type', name, interfaces: [], fields }, ownNames));

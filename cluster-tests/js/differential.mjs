@@ -10,7 +10,7 @@ import { buildClientSchema, buildSchema, execute, getIntrospectionQuery, lexicog
 import { WebSocket } from 'ws';
 import { Chance, hash } from './differential-chance.mjs';
 import { Documents, literal } from './differential-documents.mjs';
-import { Resolvers, addDefaults, mergedSDL, ownNames, randomService, serviceSDL } from './differential-model.mjs';
+import { Resolvers, addDefaults, mergedSDL, ownNames, randomService, serviceSDL, sharedNames } from './differential-model.mjs';
 import { readJSON } from './serve.mjs';
 
 globalThis.WebSocket ??= WebSocket; // capnweb reads the constants of the global, which node 20 has not
@@ -106,8 +106,9 @@ class Served {
     const kind = ['application/json', 'application/json; charset=utf-8', 'application/graphql-response+json', 'application/graphql-response+json;charset=UTF-8'][h % 4];
     response.writeHead(outcome.refused && h % 4 > 1 ? 400 : 200, { 'content-type': kind, ...(h % 11 === 0 && { connection: 'close' }) });
     if (h % 3 === 1) {
-      response.write(text.slice(0, text.length >> 1));
-      return response.end(text.slice(text.length >> 1));
+      const bytes = Buffer.from(text);
+      response.write(bytes.subarray(0, bytes.length >> 1));
+      return response.end(bytes.subarray(bytes.length >> 1));
     }
     return response.end(`${text}${h % 13 === 0 ? ' \r\n\t' : ''}`);
   }
@@ -190,7 +191,7 @@ function answerDifference(want, got, sameMessages) {
   // Once data is null, graphql-js has stopped looking: services that were asked meanwhile may have found more.
   const missing = wanted.filter((p) => !gotten.includes(p));
   if (missing.length || (want.data !== null && gotten.length !== wanted.length)) return `errors at ${wanted}`;
-  const plainly = (e) => e.message.replace(/\b(Query|Mutation|Subscription)Root\b/g, '$1');
+  const plainly = (e) => e.message.replace(/\b(s\d_)?(Query|Mutation|Subscription)(Root)?\b/g, '$2');
   const messages = new Set(got.errors?.map(plainly));
   if (sameMessages && want.errors?.some((e) => !messages.has(plainly(e)) && !e.message.includes('"""'))) return `messages of errors`;
   if (want.errors?.some((e) => e.extensions.code && !got.errors.some((g) => g.message === e.message && g.extensions.code === e.extensions.code))) return 'extensions of errors';
@@ -203,15 +204,15 @@ const plain = (type) => (/Any\b/.test(String(type)) ? '"x"' : undefined);
 /** Names in the merged schema, by the rule that who came first keeps them. */
 function namesOf(services, alike) {
   const taken = { types: new Set(), query: new Set(), mutation: new Set(), subscription: new Set() };
-  const sharedTypes = new Set(['Any', 'Unit', 'Length', 'Page']);
   return new Map(services.map((s) => {
-    if (!alike) return [s, ownNames];
+    const root = (n) => (n === s.nested ? `${s.name}_${n}` : n);
+    if (!alike) return [s, { ...ownNames, type: root }];
     const rename = (set, list) => new Map(list.filter((n) => set.has(n)).map((n) => [n, `${s.name}_${n}`]));
-    const types = rename(taken.types, s.types.map((t) => t.name).filter((n) => !sharedTypes.has(n)));
+    const types = rename(taken.types, s.types.map((t) => t.name).filter((n) => !sharedNames.has(n)));
     const fields = Object.fromEntries(Object.entries(s.roots).map(([op, root]) => [op, rename(taken[op], root.fields.map((f) => f.name))]));
     for (const t of s.types) taken.types.add(types.get(t.name) ?? t.name);
     for (const [op, root] of Object.entries(s.roots)) for (const f of root.fields) taken[op].add(fields[op].get(f.name) ?? f.name);
-    return [s, { type: (n) => types.get(n) ?? n, field: (op, n) => fields[op].get(n) ?? n }];
+    return [s, { type: (n) => types.get(n) ?? root(n), field: (op, n) => fields[op].get(n) ?? n }];
   }));
 }
 
