@@ -96,6 +96,11 @@ func (s status) print(w io.Writer) {
 		{"peers", s.peers()},
 		{"gateway", s.gateway()},
 	}
+	if s.Gateway != nil {
+		for _, trouble := range s.Gateway.troubles() {
+			lines = append(lines, [2]string{"", trouble})
+		}
+	}
 	if s.Secured != nil {
 		lines = append(lines, [2]string{"security", s.security()})
 	}
@@ -103,31 +108,29 @@ func (s status) print(w io.Writer) {
 		lines = append(lines, [2]string{"warning", s.Node + " refuses changes: " + oneLine(s.ReadOnly)})
 	}
 	fields(w, lines)
-	if s.Gateway != nil {
-		s.Gateway.printTroubles(w)
-	}
 }
 
 // shownTroubles is how many lines there are of one kind.
 const shownTroubles = 20
 
-// printTroubles says what keeps services from being what they want to be at the
-// gateway, what is worst first.
-func (g *gatewayStatus) printTroubles(w io.Writer) {
+// troubles are what keeps services from being what they want to be at the
+// gateway, a line each, what is worst first.
+func (g *gatewayStatus) troubles() (lines []string) {
 	if g.Error != "" {
-		fmt.Fprintf(w, "%-9s %s\n", "", oneLine(g.Error))
+		lines = append(lines, oneLine(g.Error))
 	}
 	for _, kind := range []struct {
 		troubles []gatewayTrouble
 		says     string
 	}{{g.Quarantined, " is held back: "}, {g.Waiting, " waits: "}, {g.Warnings, ": "}} {
 		for _, t := range kind.troubles[:min(shownTroubles, len(kind.troubles))] {
-			fmt.Fprintf(w, "%-9s %s%s%s\n", "", t.ID, kind.says, oneLine(t.Error+t.Warning))
+			lines = append(lines, t.ID+kind.says+oneLine(t.Error+t.Warning))
 		}
 		if more := len(kind.troubles) - shownTroubles; more > 0 {
-			fmt.Fprintf(w, "%-9s and %d more: catalyst status -o json\n", "", more)
+			lines = append(lines, fmt.Sprintf("and %d more: catalyst status -o json", more))
 		}
 	}
+	return lines
 }
 
 func (s status) node() string {
