@@ -30,7 +30,7 @@ var ErrFenced = errors.New("a newer list was accepted")
 // site, or the same one before a backup was restored.
 func (f Fence) behind(newest Fence) error {
 	if f.Epoch != newest.Epoch {
-		return fmt.Errorf("%w, of a site that was founded or restored later (epoch %.64s, not %.64s); if that site is gone, start the gateway again without its state file",
+		return fmt.Errorf("%w, of a site that was founded or restored later (epoch %.64s, this list's is %.64s); if that site is gone, start the gateway without its state file",
 			ErrFenced, newest.Epoch, f.Epoch)
 	}
 	return fmt.Errorf("the list of term %d, index %d is refused: %w, of term %d, index %d", f.Term, f.Index, ErrFenced, newest.Term, newest.Index)

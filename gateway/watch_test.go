@@ -215,7 +215,7 @@ func TestAFencedListSaysSoInAWordForPrograms(t *testing.T) {
 			epoch string
 			term  int
 			words string
-		}{{"2", 1, "the list of term 1, index 1 is refused: a newer list was accepted, of term 2"}, {"1", 9, "founded or restored later (epoch 2, not 1)"}} {
+		}{{"2", 1, "the list of term 1, index 1 is refused: a newer list was accepted, of term 2"}, {"1", 9, "founded or restored later (epoch 2, this list's is 1)"}} {
 			got := push(older.epoch, older.term)
 			if got["success"] != false || got["code"] != "fenced" || got["services"] != nil {
 				t.Errorf("an older list: %v", got)
