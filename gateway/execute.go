@@ -14,6 +14,7 @@ import (
 // execution is one run of a plan. It is used again for another when it is over.
 type execution struct {
 	plan      *plan
+	until     time.Time // when it must be over
 	values    given
 	forwarded http.Header // of the client's, for services
 	traced    bool        // the response says which services were asked
@@ -84,8 +85,7 @@ func (x *execution) forget() {
 // run executes the plan, which is no subscription, and returns the response
 // (GraphQL §7.1). It is valid until x is reset.
 func (x *execution) run(ctx context.Context) []byte {
-	ctx, cancel := context.WithTimeout(ctx, x.plan.schema.cfg.limits.Time)
-	defer cancel()
+	x.until = time.Now().Add(x.plan.schema.cfg.limits.Time)
 	x.include()
 	if x.plan.op == ast.Mutation {
 		x.inSeries(ctx)
@@ -176,13 +176,13 @@ func (x *execution) isNull(entry int) bool {
 // ask runs one step. Steps that run at the same time touch different entries.
 func (x *execution) ask(ctx context.Context, i int) {
 	s, o := &x.plan.steps[i], &x.outcomes[i]
-	kind := repeatable
+	q := question{body: x.requestBody(s), forwarded: x.forwarded, until: x.until}
 	if x.plan.op == ast.Mutation {
-		kind = once
+		q.kind = once
 	}
 	start := time.Now()
 	o.asked = true
-	o.fault = s.source.service.ask(ctx, x.requestBody(s), kind, x.forwarded, &o.body)
+	o.fault = s.source.service.ask(ctx, q, &o.body)
 	if o.fault == nil {
 		x.take(i, o.body.Bytes())
 	}

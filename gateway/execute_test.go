@@ -219,27 +219,31 @@ func TestTokensAndForwardedHeaders(t *testing.T) {
 func TestABusyServiceRefuses(t *testing.T) {
 	s := newService(Service{Name: "a", URL: "http://a"}, nil, Limits{InFlight: 1}.withDefaults())
 	ctx, cancel := contextOf(t)
+	later := time.Now().Add(time.Minute)
 	for range cap(s.slots) {
-		if err := s.admit(ctx); err != nil {
+		if err := s.admit(ctx, later); err != nil {
 			t.Fatal(err)
 		}
 	}
 	waiting := make(chan error)
-	go func() { waiting <- s.admit(ctx) }()
+	go func() { waiting <- s.admit(ctx, later) }()
 	for s.asking.Load() < 2 { // it has no place to wait at
 		if ctx.Err() != nil {
 			t.Fatal(ctx.Err())
 		}
 	}
-	if err := s.admit(ctx); err == nil || err.Error() != "service a is busy" {
+	if err := s.admit(ctx, later); err == nil || err.Error() != "service a is busy" {
 		t.Errorf("got %v, want that it is busy", err)
 	}
 	s.leave()
 	if err := <-waiting; err != nil {
 		t.Errorf("the one that waited got %v", err)
 	}
+	if err := s.admit(ctx, time.Now()); err == nil {
+		t.Error("who has no time to wait was let in")
+	}
 	cancel()
-	if err := s.admit(ctx); err == nil {
+	if err := s.admit(ctx, later); err == nil {
 		t.Error("who cannot wait any more was let in")
 	}
 	s.leave()

@@ -212,13 +212,12 @@ func preferred(accept []string) string {
 }
 
 func writeJSON(w http.ResponseWriter, media string, status int, body []byte) {
-	if media == mediaEvents {
-		media = mediaJSON // who wanted events reads this as an error
+	values := [...]string{mediaJSON + "; charset=utf-8", strconv.Itoa(len(body)), "nosniff"}
+	if media == mediaResponse { // who wanted events reads this as an error
+		values[0] = mediaResponse + "; charset=utf-8"
 	}
 	h := w.Header()
-	h["Content-Type"] = []string{media + "; charset=utf-8"}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	h["X-Content-Type-Options"] = []string{"nosniff"}
+	h["Content-Type"], h["Content-Length"], h["X-Content-Type-Options"] = values[0:1:1], values[1:2:2], values[2:3:3]
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
 }

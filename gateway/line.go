@@ -6,24 +6,22 @@ import (
 	"context"
 	"errors"
 	"net"
-	"syscall"
+	"os"
 	"time"
 )
 
 // line is a connection to a service, with one request on it at a time.
 type line struct {
 	conn  net.Conn
-	raw   syscall.RawConn // of conn; nil when it has none
 	r     *bufio.Reader
 	out   []byte    // the request
 	since time.Time // idle since
+	peek  peek
 }
 
 func newLine(conn net.Conn) *line {
 	c := &line{conn: conn, r: bufio.NewReaderSize(conn, 4<<10)}
-	if s, ok := conn.(syscall.Conn); ok {
-		c.raw, _ = s.SyscallConn()
-	}
+	c.peek.at(conn)
 	return c
 }
 
@@ -32,11 +30,15 @@ var errSilent = errors.New("the service hung up")
 
 // ask sends what is in out and reads the answer, its body into buf. The end of
 // ctx ends the line.
-func (c *line) ask(ctx context.Context, limit int64, buf *bytes.Buffer) (reply, error) {
+func (c *line) ask(ctx context.Context, until time.Time, limit int64, buf *bytes.Buffer) (reply, error) {
+	_ = c.conn.SetDeadline(until) // it is there, or the next call says so
 	stop := context.AfterFunc(ctx, func() { _ = c.conn.Close() })
 	a, err := c.converse(limit, buf)
 	if !stop() || err != nil || c.r.Buffered() > 0 { // more than an answer is as bad as less
 		a.last = true
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errLate
 	}
 	return a, err
 }
@@ -44,7 +46,7 @@ func (c *line) ask(ctx context.Context, limit int64, buf *bytes.Buffer) (reply, 
 func (c *line) converse(limit int64, buf *bytes.Buffer) (reply, error) {
 	_, unsent := c.conn.Write(c.out)
 	if _, err := c.r.Peek(1); err != nil {
-		return reply{}, errSilent
+		return reply{}, errors.Join(errSilent, err)
 	}
 	a, err := readAnswer(c.r, limit, buf)
 	a.last = a.last || unsent != nil // it may have answered without reading all

@@ -2,5 +2,11 @@
 
 package gateway
 
+import "net"
+
+type peek struct{}
+
+func (*peek) at(net.Conn) {}
+
 // quiet cannot be found out here: a line is used as long as it works.
-func (c *line) quiet() bool { return true }
+func (*line) quiet() bool { return true }

@@ -326,7 +326,7 @@ func TestLinesThatAreIdleForLongEnd(t *testing.T) {
 		l.head = []byte("POST / HTTP/1.1\r\nHost: s\r\nContent-Length: ")
 		ask := func() {
 			var buf bytes.Buffer
-			if a, err := l.ask(t.Context(), []byte("{}"), nil, 100, &buf); err != nil || a.status != 200 || buf.String() != oneA {
+			if a, err := l.ask(t.Context(), question{body: []byte("{}"), until: time.Now().Add(time.Minute)}, 100, &buf); err != nil || a.status != 200 || buf.String() != oneA {
 				t.Errorf("got %+v, %q, %v", a, buf.String(), err)
 			}
 		}
@@ -493,7 +493,7 @@ func TestAnswersComeInPieces(t *testing.T) {
 		c := newLine(near)
 		c.out = []byte("POST")
 		var buf bytes.Buffer
-		a, err := c.ask(t.Context(), 10, &buf)
+		a, err := c.ask(t.Context(), time.Now().Add(time.Minute), 10, &buf)
 		if err != nil || a.last || buf.String() != "{}" {
 			t.Errorf("in two at %d: got %+v, %q, %v", at, a, buf.String(), err)
 		}

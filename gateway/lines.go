@@ -60,37 +60,44 @@ func newLines(u *url.URL, header http.Header, n *network) *lines {
 	return &lines{address: net.JoinHostPort(u.Hostname(), port), head: head.Bytes(), dial: n.DialContext}
 }
 
-// takes says whether a request is short enough.
-func takes(body []byte, forwarded http.Header) bool {
-	size := len(body)
-	for name, values := range forwarded {
+// size is about how long a question is to write.
+func (q question) size() int {
+	size := len(q.body)
+	for name, values := range q.forwarded {
 		for _, v := range values {
 			size += len(name) + len(v) + len(": \r\n")
 		}
 	}
-	return size <= longRequest
+	return size
 }
 
 // ask asks over a line that is there or else over a new one.
-func (l *lines) ask(ctx context.Context, body []byte, forwarded http.Header, limit int64, buf *bytes.Buffer) (reply, error) {
+func (l *lines) ask(ctx context.Context, q question, limit int64, buf *bytes.Buffer) (reply, error) {
 	if c := l.take(); c != nil {
-		a, err := l.askOver(ctx, c, body, forwarded, limit, buf)
+		a, err := l.askOver(ctx, c, q, limit, buf)
 		if !errors.Is(err, errSilent) || ctx.Err() != nil {
 			return a, err
 		}
 		// It hung up while the line was idle. The other lines are idle for longer.
 		l.drop(time.Now())
 	}
-	conn, err := l.dial(ctx, "tcp", l.address)
+	conn, err := l.open(ctx, q.until)
 	if err != nil {
 		return reply{}, err
 	}
-	return l.askOver(ctx, newLine(conn), body, forwarded, limit, buf)
+	return l.askOver(ctx, newLine(conn), q, limit, buf)
 }
 
-func (l *lines) askOver(ctx context.Context, c *line, body []byte, forwarded http.Header, limit int64, buf *bytes.Buffer) (reply, error) {
-	c.out = l.request(c.out[:0], body, forwarded)
-	a, err := c.ask(ctx, limit, buf)
+func (l *lines) open(ctx context.Context, until time.Time) (net.Conn, error) {
+	ctx, cancel := context.WithDeadlineCause(ctx, until, errLate)
+	defer cancel()
+	conn, err := l.dial(ctx, "tcp", l.address)
+	return conn, lateOr(ctx, err)
+}
+
+func (l *lines) askOver(ctx context.Context, c *line, q question, limit int64, buf *bytes.Buffer) (reply, error) {
+	c.out = l.request(c.out[:0], q)
+	a, err := c.ask(ctx, q.until, limit, buf)
 	if a.last {
 		_ = c.conn.Close()
 		return a, err
@@ -99,17 +106,17 @@ func (l *lines) askOver(ctx context.Context, c *line, body []byte, forwarded htt
 	return a, err
 }
 
-func (l *lines) request(out, body []byte, forwarded http.Header) []byte {
+func (l *lines) request(out []byte, q question) []byte {
 	out = append(out, l.head...)
-	out = strconv.AppendInt(out, int64(len(body)), 10)
+	out = strconv.AppendInt(out, int64(len(q.body)), 10)
 	out = append(out, "\r\n"...)
-	if len(forwarded) > 0 {
+	if len(q.forwarded) > 0 {
 		var b bytes.Buffer
-		_ = forwarded.Write(&b)
+		_ = q.forwarded.Write(&b)
 		out = append(out, b.Bytes()...)
 	}
 	out = append(out, "\r\n"...)
-	return append(out, body...)
+	return append(out, q.body...)
 }
 
 // take is the line used last, if one is idle.

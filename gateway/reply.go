@@ -172,10 +172,20 @@ func (a *reply) readBody(r *bufio.Reader, limit int64, buf *bytes.Buffer) error 
 	case a.length > limit:
 		return errTooLong
 	}
-	buf.Grow(int(min(a.length, 1<<20)) + bytes.MinRead)
-	n, err := buf.ReadFrom(io.LimitReader(r, a.length))
-	if err == nil && n < a.length {
-		err = io.ErrUnexpectedEOF
+	return readExactly(buf, r, a.length)
+}
+
+// readExactly makes no room for what has not come yet, or hardly.
+func readExactly(buf *bytes.Buffer, r io.Reader, length int64) error {
+	for length > 0 {
+		n := int(min(length, 64<<10))
+		buf.Grow(n)
+		piece := buf.AvailableBuffer()[:n]
+		if _, err := io.ReadFull(r, piece); err != nil {
+			return err
+		}
+		buf.Write(piece)
+		length -= int64(n)
 	}
-	return err
+	return nil
 }

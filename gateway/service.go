@@ -106,18 +106,26 @@ func (s *service) faultf(format string, args ...any) error {
 	return &fault{"service " + s.Name + " " + fmt.Sprintf(format, args...)}
 }
 
-// ask posts a body and reads the answer into buf. forwarded are headers of the
-// client's that go with it. The error is a *fault, or ctx's own.
-func (s *service) ask(ctx context.Context, body []byte, kind int, forwarded http.Header, buf *bytes.Buffer) error {
+// question is what a service is asked.
+type question struct {
+	body      []byte
+	kind      int         // repeatable or once
+	forwarded http.Header // of the client's, that go with it
+	until     time.Time   // when an answer is of no more use
+}
+
+// ask posts a question and reads the answer into buf. The error is a *fault, or
+// ctx's own.
+func (s *service) ask(ctx context.Context, q question, buf *bytes.Buffer) error {
 	if s.url == nil {
 		return s.faultf("cannot be asked")
 	}
-	if err := s.admit(ctx); err != nil {
+	if err := s.admit(ctx, q.until); err != nil {
 		return err
 	}
 	defer s.leave()
-	forwarded = without(forwarded, s.headers[kind])
-	a, err := s.exchange(ctx, body, kind, forwarded, buf)
+	q.forwarded = without(q.forwarded, s.headers[q.kind])
+	a, err := s.exchange(ctx, q, buf)
 	switch {
 	case err != nil:
 		return s.explain(ctx, err)
@@ -127,22 +135,34 @@ func (s *service) ask(ctx context.Context, body []byte, kind int, forwarded http
 	return nil
 }
 
+var errLate = errors.New("there is no time left")
+
 // exchange asks over a line if that is possible.
-func (s *service) exchange(ctx context.Context, body []byte, kind int, forwarded http.Header, buf *bytes.Buffer) (reply, error) {
-	if kind == repeatable && s.lines != nil && takes(body, forwarded) {
-		return s.lines.ask(ctx, body, forwarded, s.limits.ResponseBytes, buf)
+func (s *service) exchange(ctx context.Context, q question, buf *bytes.Buffer) (reply, error) {
+	if s.lines != nil && q.kind == repeatable && q.size() <= longRequest {
+		return s.lines.ask(ctx, q, s.limits.ResponseBytes, buf)
 	}
-	response, err := s.post(ctx, body, s.headers[kind], forwarded)
+	ctx, cancel := context.WithDeadlineCause(ctx, q.until, errLate)
+	defer cancel()
+	response, err := s.post(ctx, q.body, s.headers[q.kind], q.forwarded)
 	if err != nil {
-		return reply{}, err
+		return reply{}, lateOr(ctx, err)
 	}
 	defer response.Body.Close()
 	a := reply{status: response.StatusCode, media: response.Header.Get("Content-Type")}
-	return a, readAll(buf, response, s.limits.ResponseBytes)
+	return a, lateOr(ctx, readAll(buf, response, s.limits.ResponseBytes))
+}
+
+// lateOr is errLate when that is why err came about.
+func lateOr(ctx context.Context, err error) error {
+	if err != nil && context.Cause(ctx) == errLate {
+		return errLate
+	}
+	return err
 }
 
 // admit waits for a turn. As many may wait as may be under way.
-func (s *service) admit(ctx context.Context) error {
+func (s *service) admit(ctx context.Context, until time.Time) error {
 	if s.asking.Add(1) > 2*int64(cap(s.slots)) {
 		s.asking.Add(-1)
 		return s.faultf("is busy")
@@ -152,6 +172,8 @@ func (s *service) admit(ctx context.Context) error {
 		return nil
 	default:
 	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
 	select {
 	case s.slots <- struct{}{}:
 		return nil
@@ -224,7 +246,7 @@ func isGraphQL(media string) bool {
 func (s *service) explain(ctx context.Context, err error) error {
 	var op *net.OpError
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(err, errLate), errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return s.faultf("did not answer in time")
 	case ctx.Err() != nil:
 		return ctx.Err()
