@@ -107,7 +107,7 @@ class Maker {
     const interfaces = name === this.names.objects[0] ? all : this.chance.of([[], [first], all]); // an interface of nothing has no fragments
     const inherited = this.interfaceFields[interfaces.at(-1)] ?? [];
     const own = this.#fields(4).filter((f) => !inherited.some((g) => g.name === f.name));
-    const common = shared.filter((t) => t.kind === 'interface' && this.chance.is(0.5));
+    const common = shared.filter((t) => t.kind === 'interface' && (this.chance.is(0.3) || (name === this.names.objects[0]) === (t.name === 'Node')));
     const fields = [...inherited, ...own, ...common.flatMap((t) => t.fields), { name: only, type: 'Int', args: [] }];
     this.#add({ kind: 'type', name, interfaces: [...interfaces, ...common.map((t) => t.name)], fields });
   }
