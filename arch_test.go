@@ -27,7 +27,8 @@ var rooms = map[string][]string{
 	"gateway/graphiql":     {},
 	"trust":                {},
 	"storage":              {},
-	"node":                 {"fsm", "pipeline", "peering", "transport", "trust", "storage"},
+	"gossip":               {},
+	"node":                 {"fsm", "pipeline", "peering", "transport", "trust", "storage", "gossip"},
 	"cmd/catalyst":         {"node", "transport", "transport/ws", "gateway", "gateway/graphiql", "trust", "cmd/catalyst/samples"},
 	"cmd/catalyst/samples": {},
 	"cluster-tests":        {},
@@ -39,7 +40,7 @@ var rooms = map[string][]string{
 var homes = map[string][]string{
 	"github.com/hashicorp/raft":           {"fsm", "node", "storage"},
 	"github.com/hashicorp/raft-boltdb/v2": {"storage"},
-	"github.com/hashicorp/memberlist":     {"node"},
+	"github.com/hashicorp/memberlist":     {"gossip", "node"},
 	"github.com/coder/websocket":          {"transport/ws"},
 	"github.com/spf13/cobra":              {"cmd/catalyst"},
 	"github.com/vektah/gqlparser/v2":      {"gateway"},

@@ -490,7 +490,7 @@ func TestAWaitingNodeObeysItsOwnMachineAlone(t *testing.T) {
 		if code(err) != "unauthenticated" {
 			t.Errorf("another node at a waiting one: %v, want unauthenticated", err)
 		}
-		if err := w.hosts["n2"].node.members.join([]string{w.hosts["n1"].gossipAddr()}); err == nil {
+		if err := w.hosts["n2"].node.members.Join([]string{w.hosts["n1"].gossipAddr()}); err == nil {
 			t.Error("two waiting nodes in the open gossip with each other")
 		}
 		r, err := askFrom[answer](w, "n1", "n1", "", "init", map[string]any{})

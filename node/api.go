@@ -155,7 +155,7 @@ func (n *Node) progress(_ context.Context, c *transport.Call) (any, error) {
 	if err := c.Decode(0, &asks); err != nil {
 		return nil, err
 	}
-	p := progress{Now: time.Now().UnixMilli(), Last: n.raft.LastIndex(), Applied: n.raft.AppliedIndex(), Keys: n.members.keysVersion()}
+	p := progress{Now: time.Now().UnixMilli(), Last: n.raft.LastIndex(), Applied: n.raft.AppliedIndex(), Keys: n.members.KeysVersion()}
 	p.Silence = time.Since(n.raft.LastContact()).Milliseconds()
 	if n.secured() {
 		p.Expires = n.keeper.Expires().UnixMilli()

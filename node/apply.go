@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/catalyst/orchestrator/gossip"
 	"github.com/catalyst/orchestrator/pipeline"
 	"github.com/catalyst/orchestrator/transport"
 )
@@ -114,7 +115,7 @@ func (n *Node) leaderScope(ctx context.Context) (*transport.Promise, error) {
 	case string(id) == n.cfg.ID:
 		return nil, failure(leaderChanged, "this node has just been elected and is not ready: the action was not applied; send it again")
 	}
-	scope, err := n.links.to(ctx, n.members.rpcAddress(string(id)))
+	scope, err := n.links.to(ctx, n.members.Of(string(id)).RPC)
 	if err != nil {
 		return nil, failure(noLeader, "the leader %s cannot be reached: %v", id, err)
 	}
@@ -128,7 +129,7 @@ func (n *Node) quorumNow() string {
 }
 
 func (n *Node) isAlive(id raft.ServerID) bool {
-	return string(id) == n.cfg.ID || n.members.all()[string(id)].state == "alive"
+	return string(id) == n.cfg.ID || n.members.Of(string(id)).State == gossip.Alive
 }
 
 // withReason adds to a failure what this node knows of its cause.

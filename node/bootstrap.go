@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/catalyst/orchestrator/gossip"
 	"github.com/catalyst/orchestrator/transport"
 )
 
@@ -29,7 +30,7 @@ func (n *Node) bootstrap(servers []raft.Server) error {
 	if err := n.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
 		return fmt.Errorf("bootstrap site %s: %w", n.site(), err)
 	}
-	n.members.setMember(true)
+	n.members.Announce(func(m *gossip.About) { m.Member = true })
 	return nil
 }
 
@@ -68,11 +69,11 @@ func (n *Node) bootstrapExpect(ctx context.Context) {
 // holds state: a site that exists is joined, not founded again.
 func (n *Node) founders() []raft.Server {
 	var out []raft.Server
-	for id, s := range n.members.all() {
+	for id, s := range n.members.All() {
 		if s.Member {
 			return nil
 		}
-		if s.state == "alive" && s.Expect == n.cfg.BootstrapExpect {
+		if s.State == "alive" && s.Expect == n.cfg.BootstrapExpect {
 			out = append(out, raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(s.Raft), Suffrage: raft.Voter})
 		}
 	}
@@ -87,7 +88,7 @@ func (n *Node) foundWith(ctx context.Context, founders []raft.Server) error {
 		return fmt.Errorf("this node is pledged to another founder")
 	}
 	for _, f := range founders[1:] {
-		scope, err := n.links.to(ctx, n.members.rpcAddress(string(f.ID)))
+		scope, err := n.links.to(ctx, n.members.Of(string(f.ID)).RPC)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.ID, err)
 		}

@@ -184,8 +184,8 @@ func (c *churn) unsettled() error {
 			return fmt.Errorf("%s is known as %q and is %q", m.ID, instance, h.node.who().Instance)
 		case m.State != "alive" || m.Raft != h.raftAddr():
 			return fmt.Errorf("%s is %s at %s, and at %s", m.ID, m.State, m.Raft, h.raftAddr())
-		case h.node.members.keysVersion() != n.machine.Table().GossipKeysVersion():
-			return fmt.Errorf("%s gossips with keys of version %d", m.ID, h.node.members.keysVersion())
+		case h.node.members.KeysVersion() != n.machine.Table().GossipKeysVersion():
+			return fmt.Errorf("%s gossips with keys of version %d", m.ID, h.node.members.KeysVersion())
 		case m.Role != "nonvoter":
 			voters++
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/catalyst/orchestrator/gossip"
 	"github.com/catalyst/orchestrator/storage"
 )
 
@@ -57,18 +58,18 @@ func (n *Node) lookAtSpace(watch *storage.Watch) {
 		why := fmt.Sprintf("the disk of %s has %s of %s free: make room in %s, it goes on by itself", n.cfg.ID, mebibytes(free), mebibytes(total), n.cfg.DataDir)
 		n.full.Store(&why)
 		n.log.Error("read-only: the disk is nearly full", "site", n.site(), "node", n.cfg.ID, "free", free, "total", total, "dir", n.cfg.DataDir)
-		n.members.announce(func(m *meta) { m.Full = true })
+		n.members.Announce(func(m *gossip.About) { m.Full = true })
 	case !is && was:
 		n.full.Store(nil)
 		n.log.Info("there is room on the disk again", "site", n.site(), "node", n.cfg.ID, "free", free)
-		n.members.announce(func(m *meta) { m.Full = false })
+		n.members.Announce(func(m *gossip.About) { m.Full = false })
 	}
 }
 
 // someoneHasRoom says whether there is a voter to hand over to.
 func (n *Node) someoneHasRoom() bool {
 	for _, s := range n.configuration() {
-		if s.Suffrage == raft.Voter && string(s.ID) != n.cfg.ID && n.isAlive(s.ID) && !n.members.all()[string(s.ID)].Full {
+		if s.Suffrage == raft.Voter && string(s.ID) != n.cfg.ID && n.isAlive(s.ID) && !n.members.Of(string(s.ID)).Full {
 			return true
 		}
 	}

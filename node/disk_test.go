@@ -35,7 +35,7 @@ func TestALeaderWithAFullDiskHandsOver(t *testing.T) {
 		// n2 is full first, and is not chosen.
 		w.fill(true, "n2")
 		w.eventually("n2 has noticed", func() bool { return w.hosts["n2"].node.full.Load() != nil })
-		w.eventually("the leader has heard of it", func() bool { return w.hosts["n1"].node.members.all()["n2"].Full })
+		w.eventually("the leader has heard of it", func() bool { return w.hosts["n1"].node.members.Of("n2").Full })
 		w.fill(true, "n1")
 		w.eventually("n3 leads", func() bool { n := w.leaderNow(); return n != nil && n.cfg.ID == "n3" })
 		time.Sleep(20 * time.Second)
@@ -76,7 +76,7 @@ func TestASiteThatIsFullSaysSoAndGoesOnByItself(t *testing.T) {
 		w.fill(true, "n1", "n2", "n3")
 		w.eventually("all have noticed, and from each other", func() bool {
 			for _, n := range w.running() {
-				for _, seen := range n.members.all() {
+				for _, seen := range n.members.All() {
 					if !seen.Full {
 						return false
 					}

@@ -139,7 +139,7 @@ func (n *Node) checkMembers(ctx context.Context) (checks []Check) {
 }
 
 func (n *Node) checkMember(ctx context.Context, s raft.Server) Check {
-	seen := n.members.all()[string(s.ID)]
+	seen := n.members.Of(string(s.ID))
 	c := ok("member "+string(s.ID), "")
 	var faults []string
 	if !n.isAlive(s.ID) {
@@ -153,7 +153,7 @@ func (n *Node) checkMember(ctx context.Context, s raft.Server) Check {
 	if err != nil {
 		faults = append(faults, "RPC at "+seen.RPC+": "+err.Error())
 	}
-	at, err := n.members.raftAddress(s.ID)
+	at, err := n.raftAddress(s.ID)
 	if err == nil {
 		err = n.stores.reach(at)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/catalyst/orchestrator/fsm"
+	"github.com/catalyst/orchestrator/gossip"
 	"github.com/catalyst/orchestrator/transport"
 	"github.com/catalyst/orchestrator/trust"
 )
@@ -29,12 +30,12 @@ type enrolment struct {
 
 // welcome is all that a node needs to find its site and to be believed there.
 type welcome struct {
-	Site        string   `json:"site"`
-	SiteID      string   `json:"siteId"`
-	Certificate []byte   `json:"certificate"`
-	Authority   []byte   `json:"authority"`
-	Keys        keyring  `json:"keys"`
-	Gossip      []string `json:"gossip"`
+	Site        string      `json:"site"`
+	SiteID      string      `json:"siteId"`
+	Certificate []byte      `json:"certificate"`
+	Authority   []byte      `json:"authority"`
+	Keys        gossip.Keys `json:"keys"`
+	Gossip      []string    `json:"gossip"`
 }
 
 // enroll gives a certificate to who shows a join token. Any node takes it; the
@@ -115,7 +116,7 @@ func (n *Node) admitNode(ctx context.Context, t *term, e enrolment) (*welcome, e
 		return nil, failure(forbidden, "the request for a certificate: %v", err)
 	}
 	n.log.Info("a node is enrolled", "site", n.site(), "node", e.ID, "version", e.Version)
-	gossip, _ := n.members.addresses()
+	gossip, _ := n.members.Addresses()
 	return &welcome{
 		Site: n.site(), SiteID: table.ID(), Certificate: issued, Authority: certificate,
 		Keys: n.gossipKeys(), Gossip: append(gossip, n.addresses.Gossip),
@@ -191,7 +192,7 @@ func unspecified(host string) bool {
 
 // enter makes this node one of a secured site: from here on it speaks TLS, and
 // its gossip is encrypted.
-func (n *Node) enter(site, siteID string, c *trust.Credentials, keys keyring) error {
+func (n *Node) enter(site, siteID string, c *trust.Credentials, keys gossip.Keys) error {
 	if err := c.Check(time.Now()); err != nil {
 		return err
 	}
@@ -207,6 +208,6 @@ func (n *Node) enter(site, siteID string, c *trust.Credentials, keys keyring) er
 	if err := n.keeper.Set(c); err != nil {
 		return err
 	}
-	n.members.enter(site, siteID)
+	n.members.Announce(func(m *gossip.About) { m.Site, m.SiteID = site, siteID })
 	return nil
 }

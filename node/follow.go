@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/catalyst/orchestrator/fsm"
+	"github.com/catalyst/orchestrator/gossip"
 	"github.com/catalyst/orchestrator/transport"
 )
 
@@ -36,7 +37,7 @@ func (n *Node) followMembers(ctx context.Context, p *proposer) {
 			wait = promoteInterval
 		}
 		select {
-		case <-n.members.changed:
+		case <-n.members.Changed():
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return
@@ -68,8 +69,8 @@ func (f *following) once(ctx context.Context) (more bool, err error) {
 	if raised, err := n.raiseLevel(ctx, f.log, c); raised || err != nil {
 		return true, err
 	}
-	for id, s := range n.members.all() {
-		if s.state != "alive" {
+	for id, s := range n.members.All() {
+		if s.State != "alive" {
 			continue
 		}
 		made, soon, err := f.consider(ctx, id, s, c)
@@ -82,16 +83,16 @@ func (f *following) once(ctx context.Context) (more bool, err error) {
 }
 
 // consider makes the change that one node that is alive calls for, if any.
-func (f *following) consider(ctx context.Context, id string, s seen, c electorate) (made, soon bool, err error) {
+func (f *following) consider(ctx context.Context, id string, s gossip.Seen, c electorate) (made, soon bool, err error) {
 	n, t := f.n, f.n.machine.Table()
 	server, known := c.find(id)
 	instance, admitted := t.Instance(id)
 	belongs := admitted && instance == s.Instance
 	switch {
 	case s.SiteID != "" && s.SiteID != t.ID():
-		n.complain("a node of another site of this name is ignored", s.gossip, strangerTo(n.site(), t.ID(), id, s.Site, s.SiteID))
+		n.complain("a node of another site of this name is ignored", s.Gossip, strangerTo(n.site(), t.ID(), id, s.Site, s.SiteID))
 	case known && admitted && !belongs && s.Instance != "":
-		n.complain("a member has lost its data and is refused", s.gossip, n.dismiss(ctx, s.RPC, amnesia(id)))
+		n.complain("a member has lost its data and is refused", s.Gossip, n.dismiss(ctx, s.RPC, amnesia(id)))
 	case known && !admitted && s.Instance != "" && n.allows(levelMembership):
 		return true, true, f.commit(ctx, fsm.Admit{ID: id, Instance: s.Instance})
 	case !known && s.Member && !belongs:
@@ -113,7 +114,7 @@ func (f *following) consider(ctx context.Context, id string, s seen, c electorat
 
 // joins takes a new node in as a non-voter. Gossip may not show yet that it
 // was a member, or that it leaves: only the node itself knows.
-func (f *following) joins(ctx context.Context, id string, s seen, c electorate, belongs bool) (bool, error) {
+func (f *following) joins(ctx context.Context, id string, s gossip.Seen, c electorate, belongs bool) (bool, error) {
 	n := f.n
 	p, err := n.progressOf(ctx, s)
 	if err != nil {
@@ -156,8 +157,8 @@ func (n *Node) commit(ctx context.Context, log *proposer, op fsm.Op) error {
 // removeLongFailed drops one member that has been gone for the whole grace,
 // when the rest keep their quorum without it.
 func (n *Node) removeLongFailed(ctx context.Context, log *proposer, c electorate, since map[string]time.Time) error {
-	seen := n.members.all()
-	alive := func(id raft.ServerID) bool { return seen[string(id)].state == "alive" }
+	seen := n.members.All()
+	alive := func(id raft.ServerID) bool { return seen[string(id)].State == "alive" }
 	for _, s := range c.servers {
 		if alive(s.ID) {
 			delete(since, string(s.ID))
@@ -189,7 +190,7 @@ func (n *Node) removeServer(ctx context.Context, log *proposer, by string, id ra
 }
 
 // progressOf asks a node how far its log is.
-func (n *Node) progressOf(ctx context.Context, s seen) (progress, error) {
+func (n *Node) progressOf(ctx context.Context, s gossip.Seen) (progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, progressDeadline)
 	defer cancel()
 	scope, err := n.links.to(ctx, s.RPC)
@@ -199,7 +200,7 @@ func (n *Node) progressOf(ctx context.Context, s seen) (progress, error) {
 	return transport.Await[progress](ctx, scope.Call("progress"))
 }
 
-func (n *Node) caughtUp(ctx context.Context, s seen) bool {
+func (n *Node) caughtUp(ctx context.Context, s gossip.Seen) bool {
 	p, err := n.progressOf(ctx, s)
 	return err == nil && p.Applied > 0 && p.Applied+caughtUpEntries >= n.raft.LastIndex()
 }

@@ -150,7 +150,7 @@ func (m *machine) openNetwork(n *Node, store *storage.Store) (*raftGround, error
 	}
 	link := &raftLink{Listener: listener, n: n, tell: advertise}
 	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		ServerAddressProvider: addressBook(n.members.raftAddress),
+		ServerAddressProvider: addressBook(n.raftAddress),
 		Stream:                link,
 		MaxPool:               raftPool,
 		Timeout:               raftTransportTimeout,

@@ -7,9 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/catalyst/orchestrator/gossip"
 )
 
 // identity is node.json: who this data directory belongs to, and whom the
@@ -123,7 +124,7 @@ func (n *Node) rememberPeers() {
 		if i.Renewal == nil {
 			i.SiteID = cmp.Or(t.ID(), i.SiteID)
 		}
-		if gossip, rpc := n.members.addresses(); len(gossip) > 0 {
+		if gossip, rpc := n.members.Addresses(); len(gossip) > 0 {
 			i.Gossip, i.RPC = gossip, rpc
 		}
 		i.Raft = n.raftAddresses()
@@ -131,7 +132,7 @@ func (n *Node) rememberPeers() {
 	if err != nil {
 		n.log.Warn("remember the site's nodes", "err", err)
 	}
-	n.members.announce(func(m *meta) {
+	n.members.Announce(func(m *gossip.About) {
 		m.SiteID, m.Member = n.who().SiteID, n.who().Member
 	})
 }
@@ -140,7 +141,7 @@ func (n *Node) rememberPeers() {
 func (n *Node) raftAddresses() map[string]string {
 	known := map[string]string{}
 	for _, s := range n.configuration() {
-		if at, err := n.members.raftAddress(s.ID); err == nil {
+		if at, err := n.raftAddress(s.ID); err == nil {
 			known[string(s.ID)] = string(at)
 		}
 	}
@@ -153,16 +154,4 @@ func (n *Node) rememberAddresses() error {
 		return err
 	}
 	return n.ground.remember(addressesFile, append(data, '\n'))
-}
-
-// addresses are those of all other nodes ever seen, for rejoining.
-func (m *members) addresses() (gossip, rpc []string) {
-	for id, s := range m.all() {
-		if id != m.id && s.gossip != "" {
-			gossip, rpc = append(gossip, s.gossip), append(rpc, s.RPC)
-		}
-	}
-	slices.Sort(gossip)
-	slices.Sort(rpc)
-	return gossip, rpc
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/catalyst/orchestrator/fsm"
+	"github.com/catalyst/orchestrator/gossip"
 	"github.com/catalyst/orchestrator/pipeline"
 	"github.com/catalyst/orchestrator/transport"
 	"github.com/catalyst/orchestrator/trust"
@@ -112,7 +113,7 @@ func (n *Node) enterWith(authority trust.Authority, i initiation, siteID string)
 	if err != nil {
 		return err
 	}
-	return n.enter(i.Site, siteID, c, keyring{Keys: [][]byte{trust.NewGossipKey()}})
+	return n.enter(i.Site, siteID, c, gossip.Keys{Keys: [][]byte{trust.NewGossipKey()}})
 }
 
 // seal puts into the log what the site needs beside its name, and answers with

@@ -88,7 +88,7 @@ func (j *joining) run(ctx context.Context, address, text string) (any, error) {
 		}
 		gossip = known
 	}
-	if err := n.members.join(gossip); err != nil && text == "" {
+	if err := n.members.Join(gossip); err != nil && text == "" {
 		return pipeline.Refuse(fsm.Invalid, "address: join %s: %v", address, err), nil
 	}
 	if err := j.becomeMember(ctx, gossip); err != nil {
@@ -198,7 +198,7 @@ func (j *joining) becomeMember(ctx context.Context, gossip []string) error {
 		select {
 		case <-time.After(leaderPoll):
 		case <-knock.C:
-			_ = j.n.members.join(gossip) // it may have been lost, or the others not there
+			_ = j.n.members.Join(gossip) // it may have been lost, or the others not there
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -4,45 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/hashicorp/memberlist"
-
 	"github.com/catalyst/orchestrator/fsm"
+	"github.com/catalyst/orchestrator/gossip"
 	"github.com/catalyst/orchestrator/pipeline"
 	"github.com/catalyst/orchestrator/transport"
 	"github.com/catalyst/orchestrator/trust"
 )
 
-// keyring is the gossip keys of a site as the log has them: the first encrypts,
-// all decrypt.
-type keyring struct {
-	Version uint64   `json:"version"`
-	Keys    [][]byte `json:"keys"`
-}
-
 const keysFile = "gossip-keys.json"
 
-func (n *Node) gossipKeys() keyring {
+func (n *Node) gossipKeys() gossip.Keys {
 	t := n.machine.Table()
-	return keyring{Version: t.GossipKeysVersion(), Keys: t.GossipKeys()}
+	return gossip.Keys{Version: t.GossipKeysVersion(), Keys: t.GossipKeys()}
 }
 
 // recallKeys are those of the last run: the log is not there yet.
-func (n *Node) recallKeys() (k keyring, err error) {
+func (n *Node) recallKeys() (k gossip.Keys, err error) {
 	data, err := n.ground.recall(keysFile)
 	if err != nil || data == nil {
 		return k, err
 	}
 	if err := openChecked(data, &k); err != nil {
-		return keyring{}, fmt.Errorf("%s in %s is damaged: %w", keysFile, n.cfg.DataDir, err)
+		return gossip.Keys{}, fmt.Errorf("%s in %s is damaged: %w", keysFile, n.cfg.DataDir, err)
 	}
 	return k, nil
 }
 
 // useKeys writes the keys down and gossips with them.
-func (n *Node) useKeys(k keyring) error {
+func (n *Node) useKeys(k gossip.Keys) error {
 	data, err := checked(k)
 	if err != nil {
 		return err
@@ -50,14 +41,14 @@ func (n *Node) useKeys(k keyring) error {
 	if err := n.ground.remember(keysFile, data); err != nil {
 		return err
 	}
-	return n.members.use(k)
+	return n.members.Use(k)
 }
 
 // followKeys keeps gossip in step with the keys in the table.
 func (n *Node) followKeys(ctx context.Context) {
 	for {
 		t := n.machine.Table()
-		if k := n.gossipKeys(); k.Version > n.members.keysVersion() && len(k.Keys) > 0 {
+		if k := n.gossipKeys(); k.Version > n.members.KeysVersion() && len(k.Keys) > 0 {
 			if err := n.useKeys(k); err != nil {
 				n.log.Error("gossip keys", "site", n.site(), "node", n.cfg.ID, "err", err)
 			}
@@ -66,43 +57,6 @@ func (n *Node) followKeys(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// use makes memberlist's keyring the same as k: what is new is added before it
-// is used, and what is old goes last.
-func (m *members) use(k keyring) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, key := range k.Keys {
-		if err := m.keys.AddKey(key); err != nil {
-			return err
-		}
-	}
-	if err := m.keys.UseKey(k.Keys[0]); err != nil {
-		return err
-	}
-	for _, old := range m.keys.GetKeys() {
-		if !slices.ContainsFunc(k.Keys, func(key []byte) bool { return string(key) == string(old) }) {
-			if err := m.keys.RemoveKey(old); err != nil {
-				return err
-			}
-		}
-	}
-	m.version = k.Version
-	return nil
-}
-
-func (m *members) keysVersion() uint64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.version
-}
-
-// sealed makes a keyring that nobody else has: a node that waits in the open
-// gossips with nobody.
-func sealed() (*memberlist.Keyring, error) {
-	key := trust.NewGossipKey()
-	return memberlist.NewKeyring([][]byte{key}, key)
 }
 
 // keysPlugin decides the actions on resource keys.
@@ -162,9 +116,9 @@ func (n *Node) awaitKeys(ctx context.Context) error {
 
 func (n *Node) keysOf(ctx context.Context, id string) uint64 {
 	if id == n.cfg.ID {
-		return n.members.keysVersion()
+		return n.members.KeysVersion()
 	}
-	p, _ := n.progressOf(ctx, n.members.all()[id])
+	p, _ := n.progressOf(ctx, n.members.Of(id))
 	return p.Keys
 }
 
@@ -176,9 +130,9 @@ func (n *Node) askForKeys(ctx context.Context) error {
 	}
 	err := errors.New("no other node is known")
 	for _, address := range n.who().RPC {
-		var k keyring
+		var k gossip.Keys
 		if k, err = n.keysFrom(ctx, address); err == nil {
-			if k.Version > n.members.keysVersion() && len(k.Keys) > 0 {
+			if k.Version > n.members.KeysVersion() && len(k.Keys) > 0 {
 				n.log.Info("gossip keys were rotated while this node was away", "site", n.site(), "node", n.cfg.ID)
 				return n.useKeys(k)
 			}
@@ -188,14 +142,14 @@ func (n *Node) askForKeys(ctx context.Context) error {
 	return err
 }
 
-func (n *Node) keysFrom(ctx context.Context, address string) (k keyring, err error) {
+func (n *Node) keysFrom(ctx context.Context, address string) (k gossip.Keys, err error) {
 	ctx, cancel := context.WithTimeout(ctx, progressDeadline)
 	defer cancel()
 	scope, err := n.links.to(ctx, address)
 	if err != nil {
 		return k, err
 	}
-	return transport.Await[keyring](ctx, scope.Call("keys"))
+	return transport.Await[gossip.Keys](ctx, scope.Call("keys"))
 }
 
 // NodeCertificate is how long a node's certificate is valid.
@@ -230,7 +184,7 @@ func (n *Node) certificates(ctx context.Context) []NodeCertificate {
 		id := string(s.ID)
 		if id == n.cfg.ID {
 			all = append(all, NodeCertificate{id, n.keeper.Expires().UnixMilli()})
-		} else if p, err := n.progressOf(ctx, n.members.all()[id]); err == nil {
+		} else if p, err := n.progressOf(ctx, n.members.Of(id)); err == nil {
 			all = append(all, NodeCertificate{id, p.Expires})
 		}
 	}

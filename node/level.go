@@ -54,7 +54,7 @@ func (n *Node) lowestLevel(c electorate) (lowest int, behind []string) {
 		if string(s.ID) == n.cfg.ID {
 			continue
 		}
-		if level := n.members.all()[string(s.ID)].Level; level < n.level() {
+		if level := n.members.Of(string(s.ID)).Level; level < n.level() {
 			lowest, behind = min(lowest, level), append(behind, string(s.ID))
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/catalyst/orchestrator/gossip"
 )
 
 func old(c *Config) { c.Level = 1 }
@@ -38,7 +40,7 @@ func TestASiteIsUpgradedNodeByNode(t *testing.T) {
 			w.start(id, nil)
 			w.eventually(id+" is back", func() bool {
 				n := w.leaderNow()
-				return n != nil && n.members.all()[id].Level == 2 && n.members.all()[id].state == "alive"
+				return n != nil && n.members.Of(id).Level == 2 && n.members.Of(id).State == gossip.Alive
 			})
 		}
 		for i, id := range []string{"n1", "n2"} {
@@ -49,7 +51,7 @@ func TestASiteIsUpgradedNodeByNode(t *testing.T) {
 		}
 		// The last one goes away without a word: it may be of any version.
 		w.crash("n3")
-		w.eventually("gossip has noticed", func() bool { return w.leader().members.all()["n3"].state == "failed" })
+		w.eventually("gossip has noticed", func() bool { return w.leader().members.Of("n3").State == gossip.Failed })
 		time.Sleep(5 * time.Second)
 		refused("n3")
 		// Nor does a leader that has never heard of it take it for new.

@@ -209,13 +209,13 @@ func (s *cliScope) listMembers(context.Context, *transport.Call) (any, error) {
 
 func (n *Node) memberList() []Member {
 	_, leader := n.raft.LeaderWithID()
-	seen := n.members.all()
+	seen := n.members.All()
 	out := []Member{}
 	for _, s := range n.configuration() {
 		g := seen[string(s.ID)]
 		m := Member{
-			ID: string(s.ID), Role: "voter", State: g.state, Raft: cmp.Or(g.Raft, string(s.Address)),
-			RPC: g.RPC, Gossip: g.gossip, Version: g.Version, Level: g.Level,
+			ID: string(s.ID), Role: "voter", State: g.State, Raft: cmp.Or(g.Raft, string(s.Address)),
+			RPC: g.RPC, Gossip: g.Gossip, Version: g.Version, Level: g.Level,
 		}
 		switch {
 		case s.ID == leader:

@@ -15,10 +15,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/raft"
 
 	"github.com/catalyst/orchestrator/fsm"
+	"github.com/catalyst/orchestrator/gossip"
 	"github.com/catalyst/orchestrator/peering"
 	"github.com/catalyst/orchestrator/pipeline"
 	"github.com/catalyst/orchestrator/transport"
@@ -35,7 +35,7 @@ type Node struct {
 	pipeline      pipeline.Pipeline
 	gateway       *pipeline.GatewayIntegrationPlugin // nil when off
 	embedded      atomic.Pointer[embedded]           // the gateway in this process; nil without one
-	members       *members
+	members       *gossip.Members
 	links         *links
 	keeper        *trust.Keeper // of this node's certificate; empty while it has none
 	self          self
@@ -180,22 +180,20 @@ func (n *Node) start(notify chan<- bool) error {
 	if n.addresses.RPC, err = n.ground.listenRPC(n); err != nil {
 		return err
 	}
-	n.members = newMembers(n.cfg.ID, meta{
-		Site: n.site(), SiteID: n.who().SiteID, Instance: n.who().Instance, RPC: n.addresses.RPC,
-		Version: n.cfg.Version, Level: n.level(), Expect: n.cfg.BootstrapExpect,
-	}, keys, n.lines())
-	n.members.remembered = n.who().Raft
+	if n.members, err = n.gossipWith(keys); err != nil {
+		return err
+	}
 	if err := n.startRaft(notify); err != nil {
 		return err
 	}
 	n.addresses.Raft = string(n.stores.transport.LocalAddr())
-	n.members.announce(func(m *meta) { m.Raft = n.addresses.Raft })
+	n.members.Announce(func(m *gossip.About) { m.Raft = n.addresses.Raft })
 	if n.cfg.Bootstrap {
 		if err := n.bootstrap([]raft.Server{n.server()}); err != nil {
 			return err
 		}
 	}
-	if n.addresses.Gossip, err = n.members.start(n.ground); err != nil {
+	if n.addresses.Gossip, err = n.members.Start(); err != nil {
 		return err
 	}
 	return n.rememberAddresses()
@@ -203,7 +201,7 @@ func (n *Node) start(notify chan<- bool) error {
 
 // recallCredentials reads by what this node is known, if it is, and returns
 // the keys that it gossips with.
-func (n *Node) recallCredentials() (*memberlist.Keyring, error) {
+func (n *Node) recallCredentials() (keys [][]byte, err error) {
 	c, err := n.ground.recallCredentials()
 	if err != nil && n.who().Secured {
 		c, err = n.reissue(err)
@@ -232,17 +230,19 @@ func (n *Node) recallCredentials() (*memberlist.Keyring, error) {
 	}
 	switch {
 	case len(k.Keys) > 0:
-		return memberlist.NewKeyring(k.Keys, k.Keys[0])
+		return k.Keys, nil
 	case n.locked(), n.secured() && n.cfg.TLSCert == "":
-		return sealed()
+		// With a key that nobody else has: a node that waits in the open gossips
+		// with nobody.
+		return [][]byte{trust.NewGossipKey()}, nil
 	case n.cfg.GossipKey != "":
 		key, err := readGossipKey(n.cfg.GossipKey)
 		if err != nil {
 			return nil, err
 		}
-		return memberlist.NewKeyring([][]byte{key}, key)
+		return [][]byte{key}, nil
 	}
-	return memberlist.NewKeyring(nil, nil)
+	return nil, nil
 }
 
 // stop ends the node with a cause.
@@ -276,7 +276,7 @@ func (n *Node) handOver() error {
 		if s.Suffrage != raft.Voter || string(s.ID) == n.cfg.ID || !n.isAlive(s.ID) {
 			continue
 		}
-		if to == nil || !n.members.all()[string(s.ID)].Full {
+		if to == nil || !n.members.Of(string(s.ID)).Full {
 			to = &s
 		}
 	}
@@ -301,8 +301,8 @@ func (n *Node) end(cause error) error {
 
 func (n *Node) close() error {
 	var errs []error
-	if n.members != nil && n.members.list != nil {
-		errs = append(errs, n.members.stop())
+	if n.members != nil {
+		errs = append(errs, n.members.Stop())
 	}
 	if n.raft != nil {
 		errs = append(errs, n.raft.Shutdown().Error())

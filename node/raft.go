@@ -6,6 +6,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/catalyst/orchestrator/gossip"
 )
 
 // Raft's settings and why: raft-notes, "Settings".
@@ -58,7 +60,7 @@ func (n *Node) startRaft(notify chan<- bool) error {
 	if n.who().Member && !seasoned {
 		return fmt.Errorf("the log in %s is gone: %s", n.cfg.DataDir, amnesia(n.cfg.ID))
 	}
-	n.members.setMember(seasoned)
+	n.members.Announce(func(m *gossip.About) { m.Member = seasoned })
 	trans := &steady{raftTransport: g.transport}
 	n.raft, err = raft.NewRaft(n.raftConfig(notify), n.machine, g.logs, g.stable, g.snapshots, trans)
 	if err != nil {

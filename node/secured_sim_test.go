@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/catalyst/orchestrator/gossip"
 	"github.com/catalyst/orchestrator/transport"
 )
 
@@ -219,8 +220,8 @@ func TestASiteIsFoundedSecuredAndJoined(t *testing.T) {
 				t.Errorf("%s is of site id %q, want %q", n.cfg.ID, who.SiteID, site)
 			case !ok || instance != who.Instance:
 				t.Errorf("%s is known as incarnation %q, and is %q", n.cfg.ID, instance, who.Instance)
-			case n.members.keysVersion() != n.machine.Table().GossipKeysVersion():
-				t.Errorf("%s gossips with keys of version %d", n.cfg.ID, n.members.keysVersion())
+			case n.members.KeysVersion() != n.machine.Table().GossipKeysVersion():
+				t.Errorf("%s gossips with keys of version %d", n.cfg.ID, n.members.KeysVersion())
 			}
 		}
 		// Only who shows the token is heard, at every node.
@@ -330,7 +331,7 @@ func TestANodeThatWasRefusedTooEarlyIsHeardLater(t *testing.T) {
 		if _, err := n.keysFrom(t.Context(), at); code(err) != "unauthenticated" {
 			t.Fatalf("before it is a member: %v, want unauthenticated", err)
 		}
-		if err := n.members.join(gossip); err != nil {
+		if err := n.members.Join(gossip); err != nil {
 			t.Fatal(err)
 		}
 		w.eventually("it is a member", n.isMember)
@@ -404,7 +405,7 @@ func TestTwoSitesOfOneNameLeaveEachOtherAlone(t *testing.T) {
 		"it is told to join": {func(w *world) {
 			x := w.start("x1", func(c *Config) { c.Bootstrap = true })
 			w.eventually("x1 is a site of its own", func() bool { return x.who().SiteID != "" })
-			_ = x.members.join([]string{w.hosts["n1"].gossipAddr()})
+			_ = x.members.Join([]string{w.hosts["n1"].gossipAddr()})
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -486,15 +487,15 @@ func TestANodeThatMissedARotationIsBackOnAnotherAddress(t *testing.T) {
 		w.hosts[away].move()
 		n := w.start(away, nil)
 		w.eventually("it is in gossip again, at its new address", func() bool {
-			seen := w.leader().members.all()[away]
-			return seen.state == "alive" && seen.Raft == w.hosts[away].raftAddr()
+			seen := w.leader().members.Of(away)
+			return seen.State == "alive" && seen.Raft == w.hosts[away].raftAddr()
 		})
 		w.eventually("the leader replicates to the new address", func() bool {
-			at, err := w.leader().members.raftAddress(raft.ServerID(away))
+			at, err := w.leader().raftAddress(raft.ServerID(away))
 			return err == nil && string(at) == w.hosts[away].raftAddr() && n.notReady() == ""
 		})
-		w.eventually("it uses the keys", func() bool { return n.members.keysVersion() == now.Version })
-		if got := n.members.keys.GetKeys(); len(got) != 1 || string(got[0]) != string(now.Keys[0]) {
+		w.eventually("it uses the keys", func() bool { return n.members.KeysVersion() == now.Version })
+		if got := n.members.Holds(); len(got) != 1 || string(got[0]) != string(now.Keys[0]) {
 			t.Errorf("it knows %d keys, want the new one alone", len(got))
 		}
 		s.must("dataChannel", "create", service("x", "http://x:80/"))
@@ -515,9 +516,9 @@ func TestARotationUnderTrafficLosesNobody(t *testing.T) {
 		for range 5 {
 			s.must("keys", "rotate", map[string]any{})
 			for _, n := range w.running() {
-				for id, seen := range n.members.all() {
-					if seen.state != "alive" {
-						t.Errorf("%s sees %s as %s after a rotation", n.cfg.ID, id, seen.state)
+				for id, seen := range n.members.All() {
+					if seen.State != "alive" {
+						t.Errorf("%s sees %s as %s after a rotation", n.cfg.ID, id, seen.State)
 					}
 				}
 			}
@@ -530,7 +531,7 @@ func TestARotationUnderTrafficLosesNobody(t *testing.T) {
 		used := rings()
 		for i, now := range used[1:] {
 			before := used[i]
-			if !before.has(now.Keys[0]) || !now.has(before.Keys[0]) {
+			if !has(before, now.Keys[0]) || !has(now, before.Keys[0]) {
 				t.Errorf("ring %d writes with a key that could not be read before, or cannot read what was written with the last", now.Version)
 			}
 		}
@@ -538,23 +539,23 @@ func TestARotationUnderTrafficLosesNobody(t *testing.T) {
 			t.Errorf("%d rings were used, want three for each rotation", len(used)-1)
 		}
 		for _, n := range w.running() {
-			for id, seen := range n.members.all() {
-				if seen.state != "alive" {
-					t.Errorf("%s sees %s as %s at the end", n.cfg.ID, id, seen.state)
+			for id, seen := range n.members.All() {
+				if seen.State != "alive" {
+					t.Errorf("%s sees %s as %s at the end", n.cfg.ID, id, seen.State)
 				}
 			}
 		}
 	})
 }
 
-func (k keyring) has(key []byte) bool {
+func has(k gossip.Keys, key []byte) bool {
 	return slices.ContainsFunc(k.Keys, func(other []byte) bool { return string(other) == string(key) })
 }
 
 // ringsUsed collects the gossip keys that the table has had until it is asked.
-func (n *Node) ringsUsed(t *testing.T) func() []keyring {
+func (n *Node) ringsUsed(t *testing.T) func() []gossip.Keys {
 	ctx, cancel := context.WithCancel(t.Context())
-	used := []keyring{n.gossipKeys()}
+	used := []gossip.Keys{n.gossipKeys()}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -568,7 +569,7 @@ func (n *Node) ringsUsed(t *testing.T) func() []keyring {
 			}
 		}
 	}()
-	return func() []keyring { cancel(); <-done; return used }
+	return func() []gossip.Keys { cancel(); <-done; return used }
 }
 
 // A whole site comes back on other addresses: Raft's configuration alone could

@@ -40,6 +40,7 @@ type world struct {
 	inner map[string]bool    // ids that no packet of their own site reaches or leaves
 	apart map[[2]string]bool // sites between which no connection is, in order
 	mute  map[[2]string]bool // sites between which connections stand and carry nothing
+	quiet map[string]bool    // ids that no gossip reaches or leaves
 	slow  time.Duration      // that a message takes from one site to another
 
 	started []*Node // all that ever ran
@@ -71,7 +72,7 @@ type host struct {
 }
 
 func newWorld(t *testing.T, seed uint64, ids ...string) *world {
-	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, seed)), hosts: map[string]*host{}, cut: map[string]bool{}}
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, seed)), hosts: map[string]*host{}, cut: map[string]bool{}, quiet: map[string]bool{}}
 	w.inner, w.apart, w.mute = map[string]bool{}, map[[2]string]bool{}, map[[2]string]bool{}
 	w.add("sim", ids...)
 	return w
@@ -174,6 +175,11 @@ func (w *world) isolate(id string) {
 
 func (w *world) heal(id string) {
 	w.alter(func() { delete(w.cut, id) })
+}
+
+// hush keeps a host's gossip from the others, and nothing else of it.
+func (w *world) hush(id string) {
+	w.alter(func() { w.quiet[id] = true })
 }
 
 // alter changes who is linked; connections between those who are not are cut.
@@ -298,7 +304,7 @@ type greetedNet struct {
 }
 
 func (g *greetedNet) greet(id raft.ServerID, target raft.ServerAddress) (raft.ServerAddress, error) {
-	if now, err := g.n.members.raftAddress(id); err == nil {
+	if now, err := g.n.raftAddress(id); err == nil {
 		target = now
 	}
 	other := g.h.w.nodeAt(target)
@@ -497,7 +503,7 @@ func (g *gossipTransport) find(address string) *gossipTransport {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, h := range w.hosts {
-		if h.gossipAddr() == address && h.node != nil && h.gossipTr != nil && w.linked(g.h.id, h.id) {
+		if h.gossipAddr() == address && h.node != nil && h.gossipTr != nil && w.linked(g.h.id, h.id) && !w.quiet[g.h.id] && !w.quiet[h.id] {
 			return h.gossipTr
 		}
 	}

@@ -106,7 +106,7 @@ func (v change) remove(ctx context.Context) (pipeline.Result, error) {
 	}
 	n.log.Info("a member is removed", "site", n.site(), "node", id, "by", v.c.Identity.Name)
 	if n.isAlive(id) {
-		_ = n.dismiss(ctx, n.members.rpcAddress(string(id)), removed)
+		_ = n.dismiss(ctx, n.members.Of(string(id)).RPC, removed)
 	}
 	return v.done(ctx)
 }
@@ -195,7 +195,7 @@ func (n *Node) hearing(ctx context.Context, e electorate) func(raft.ServerID) bo
 	hears := map[raft.ServerID]bool{raft.ServerID(n.cfg.ID): true}
 	for _, s := range e.servers {
 		if s.Suffrage == raft.Voter && !hears[s.ID] {
-			p, err := n.progressOf(ctx, n.members.all()[string(s.ID)])
+			p, err := n.progressOf(ctx, n.members.Of(string(s.ID)))
 			hears[s.ID] = err == nil && p.Silence < n.cfg.RaftTiming.Milliseconds()
 		}
 	}
