@@ -20,7 +20,7 @@ import (
 // both sides.
 
 const (
-	benchConnections = 32
+	benchConnections = 64
 	benchRounds      = 5
 	benchRound       = 2 * time.Second
 	benchWarmUp      = 3 * time.Second // V8 takes that long to compile what is hot
@@ -110,7 +110,7 @@ func queriesASecond(b *testing.B, f *findings) {
 	dialGateway(b, own.api()).push(b, books.service(), films.service())
 	dialGateway(b, front.api()).push(b, benchService{"yoga", yoga.graphql()})
 
-	direct := &candidate{name: "stub service (Go), asked directly", load: queryLoad{books.url(), askBook, dataOf(oneBook)}, process: thisProcess()}
+	direct := &candidate{name: "stub service, asked directly", load: queryLoad{books.url(), askBook, dataOf(oneBook)}, process: thisProcess()}
 	nodeOne := &candidate{name: "one service, node gateway", load: queryLoad{node.graphql(), askBook, dataOf(oneBook)}, process: node.process}
 	ownOne := &candidate{name: "one service, catalyst gateway", load: queryLoad{own.graphql(), askBook, dataOf(oneBook)}, process: own.process}
 	nodeTwo := &candidate{name: "two services, node gateway", load: queryLoad{node.graphql(), askBoth, dataOf(bookFilm)}, process: node.process}
