@@ -1,6 +1,9 @@
 package gateway
 
-import "slices"
+import (
+	"errors"
+	"slices"
+)
 
 // reportErrors gathers what services, and asking them, have brought.
 func (x *execution) reportErrors() {
@@ -9,11 +12,20 @@ func (x *execution) reportErrors() {
 		switch {
 		case !o.asked:
 		case o.fault != nil:
-			x.blame(&x.plan.steps[i], "SERVICE_FAILED", o.fault.Error())
+			x.blame(&x.plan.steps[i], "SERVICE_FAILED", x.plan.steps[i].source.service.plainly(o.fault))
 		default:
 			x.passErrors(&x.plan.steps[i], o)
 		}
 	}
+}
+
+// plainly is a fault in words for clients. One that is none is the end of the
+// request: its client has left, or half of it has.
+func (s *service) plainly(err error) string {
+	if f := (*fault)(nil); errors.As(err, &f) {
+		return f.text
+	}
+	return s.faultf("was not waited for").Error()
 }
 
 // blame reports an error at each entry of a step.
@@ -143,7 +155,7 @@ func appendExtensions(out, object []byte) []byte {
 		}
 		value, _ := c.value()
 		switch string(unescape(key)) {
-		case "stacktrace", "stack", "exception", "originalError", "debug", "service":
+		case "stacktrace", "stackTrace", "stack", "trace", "exception", "originalError", "debug", "debugMessage", "service":
 			continue
 		}
 		out = append(append(append(out, '"'), key...), '"', ':')

@@ -68,11 +68,8 @@ func (o *outcome) reset() {
 // forget lets go of what belongs to the client and of what is large.
 func (x *execution) forget() {
 	x.plan, x.forwarded = nil, nil
-	for i := range x.outcomes {
-		x.outcomes[i].reset()
-	}
+	x.dropAnswers()
 	clear(x.values)
-	clear(x.results)
 	x.values = x.values[:0]
 	if cap(x.out) > keptBytes {
 		x.out = nil
@@ -93,7 +90,18 @@ func (x *execution) run(ctx context.Context) []byte {
 		x.inParallel(ctx)
 	}
 	x.answerLocally()
-	return x.respond()
+	x.respond()
+	x.dropAnswers()
+	return x.out
+}
+
+// dropAnswers lets go of what the response was made of: the client may take its
+// time to read that.
+func (x *execution) dropAnswers() {
+	clear(x.results)
+	for i := range x.outcomes {
+		x.outcomes[i].reset()
+	}
 }
 
 // include finds the entries that there are with these variables.

@@ -20,7 +20,7 @@ func (g *Gateway) Handler() http.Handler {
 	mux.HandleFunc("/api", g.serveAPI)
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") })
 	mux.Handle("/", g.cfg.Home)
-	return g.guard(mux)
+	return g.timely(g.guard(mux))
 }
 
 // Media types of responses.
