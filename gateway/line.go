@@ -29,9 +29,8 @@ func newLine(conn net.Conn) *line {
 var errSilent = errors.New("the service hung up")
 
 // ask sends what is in out and reads the answer, its body into buf. The end of
-// ctx ends the line.
-func (c *line) ask(ctx context.Context, until time.Time, limit int64, buf *bytes.Buffer) (reply, error) {
-	_ = c.conn.SetDeadline(until) // it is there, or the next call says so
+// ctx ends the line; the connection's deadline makes it errLate.
+func (c *line) ask(ctx context.Context, limit int64, buf *bytes.Buffer) (reply, error) {
 	stop := context.AfterFunc(ctx, func() { _ = c.conn.Close() })
 	a, err := c.converse(limit, buf)
 	if !stop() || err != nil || c.r.Buffered() > 0 { // more than an answer is as bad as less

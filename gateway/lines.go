@@ -73,7 +73,7 @@ func (q question) size() int {
 
 // ask asks over a line that is there or else over a new one.
 func (l *lines) ask(ctx context.Context, q question, limit int64, buf *bytes.Buffer) (reply, error) {
-	if c := l.take(); c != nil {
+	if c := l.take(q.until); c != nil {
 		a, err := l.askOver(ctx, c, q, limit, buf)
 		if !errors.Is(err, errSilent) || ctx.Err() != nil {
 			return a, err
@@ -81,23 +81,27 @@ func (l *lines) ask(ctx context.Context, q question, limit int64, buf *bytes.Buf
 		// It hung up while the line was idle. The other lines are idle for longer.
 		l.drop(time.Now())
 	}
-	conn, err := l.open(ctx, q.until)
+	c, err := l.open(ctx, q.until)
 	if err != nil {
 		return reply{}, err
 	}
-	return l.askOver(ctx, newLine(conn), q, limit, buf)
+	return l.askOver(ctx, c, q, limit, buf)
 }
 
-func (l *lines) open(ctx context.Context, until time.Time) (net.Conn, error) {
+func (l *lines) open(ctx context.Context, until time.Time) (*line, error) {
 	ctx, cancel := context.WithDeadlineCause(ctx, until, errLate)
 	defer cancel()
 	conn, err := l.dial(ctx, "tcp", l.address)
-	return conn, lateOr(ctx, err)
+	if err != nil {
+		return nil, lateOr(ctx, err)
+	}
+	_ = conn.SetDeadline(until) // it holds, or the next call says what is wrong
+	return newLine(conn), nil
 }
 
 func (l *lines) askOver(ctx context.Context, c *line, q question, limit int64, buf *bytes.Buffer) (reply, error) {
 	c.out = l.request(c.out[:0], q)
-	a, err := c.ask(ctx, q.until, limit, buf)
+	a, err := c.ask(ctx, limit, buf)
 	if a.last {
 		_ = c.conn.Close()
 		return a, err
@@ -119,11 +123,15 @@ func (l *lines) request(out []byte, q question) []byte {
 	return append(out, q.body...)
 }
 
-// take is the line used last, if one is idle.
-func (l *lines) take() *line {
+// take is the line used last, if one is idle, to be used until then.
+func (l *lines) take(until time.Time) *line {
 	for {
 		c := l.pop()
-		if c == nil || c.quiet() {
+		if c == nil {
+			return nil
+		}
+		// The deadline of its last question has passed, and would be in the way of a look.
+		if c.conn.SetDeadline(until) == nil && c.quiet() {
 			return c
 		}
 		_ = c.conn.Close()
