@@ -121,33 +121,59 @@ func (g *Gateway) admit(list []Service) ([]Service, error) {
 // replace makes members of a list, oldest first. Those that were there keep
 // their places.
 func (g *Gateway) replace(list []Service) (fresh []*member, changed bool) {
-	wanted := map[string]Service{}
-	for _, s := range list {
-		wanted[s.Name] = s
-	}
+	now, others := successors(g.members, list)
 	var next []*member
 	for _, m := range g.members {
-		s, kept := wanted[m.service.Name]
-		delete(wanted, m.service.Name)
+		s, kept := now[m]
 		switch {
 		case !kept:
 			changed = true
 		case s == m.service.Service:
 			next = append(next, m)
 		default:
-			// What it was at another place is what it is until it says otherwise.
+			// What it was under another name, or at another place, is what it is until
+			// it says otherwise.
 			fresh = append(fresh, &member{service: g.newService(s), is: m.is, was: m.was, since: time.Now()})
 			next = append(next, fresh[len(fresh)-1])
 		}
 	}
-	for _, s := range list {
-		if _, isNew := wanted[s.Name]; isNew {
-			fresh = append(fresh, &member{service: g.newService(s), since: time.Now()})
-			next = append(next, fresh[len(fresh)-1])
-		}
+	for _, s := range others {
+		fresh = append(fresh, &member{service: g.newService(s), since: time.Now()})
+		next = append(next, fresh[len(fresh)-1])
 	}
 	g.members = next
 	return fresh, changed || len(fresh) > 0
+}
+
+// successors says what each member is in a list: itself, the same place under
+// another name, or the same name at another place. Others are new, in the order
+// of the list. That a name is free again, or was taken meanwhile, must not make
+// one service pass for another.
+func successors(members []*member, list []Service) (now map[*member]Service, others []Service) {
+	now = make(map[*member]Service, len(members))
+	others = slices.Clone(list)
+	for _, identity := range []func(Service) [2]string{
+		func(s Service) [2]string { return [2]string{s.Name, s.URL} },
+		func(s Service) [2]string { return [2]string{1: s.URL} },
+		func(s Service) [2]string { return [2]string{s.Name} },
+	} {
+		vacant := make(map[[2]string]*member, len(members))
+		for _, m := range slices.Backward(members) { // the oldest of several is found
+			if _, settled := now[m]; !settled {
+				vacant[identity(m.service.Service)] = m
+			}
+		}
+		others = slices.DeleteFunc(others, func(s Service) bool {
+			m := vacant[identity(s)]
+			if m == nil {
+				return false
+			}
+			now[m] = s
+			delete(vacant, identity(s))
+			return true
+		})
+	}
+	return now, others
 }
 
 // await waits until what is known is published and these services were heard.

@@ -329,6 +329,39 @@ func TestTheLastConfigurationSurvivesARestart(t *testing.T) {
 	})
 }
 
+// Two services that want one name: which of them has it may change, and what
+// clients know of each does not.
+func TestAServiceIsItselfUnderAnotherName(t *testing.T) {
+	inBubble(t, func(w *world) {
+		_, older := w.stub("older", `type Query { item: Item } type Item { id: ID }`)
+		_, newer := w.stub("newer", `type Query { item: Item } type Item { name: String }`)
+		older.Name, newer.Name = "books", "books"
+		g, _ := w.start()
+		answers := func(query, want string) {
+			t.Helper()
+			time.Sleep(time.Second)
+			wantHas(t, post(w, g, query), want)
+		}
+		const both, its = `{ item { id } books_2_item { name } }`, `{ books_2_item { name __typename } }`
+		tell(w, g, older, newer)
+		answers(both, `{"data":{"item":{"id":"a ID"},"books_2_item":{"name":"a String"}}}`)
+		tell(w, g, newer)
+		answers(its, `{"data":{"books_2_item":{"name":"a String","__typename":"books_2_Item"}}}`)
+		wantEqual(t, stateOf(g, "books").State, Serving)
+		for _, list := range [][]Service{{newer, older}, {older, newer}} {
+			tell(w, g, list...)
+			answers(its, `{"data":{"books_2_item":{"name":"a String","__typename":"books_2_Item"}}}`)
+			answers(`{ item { id } }`, `{"data":{"item":{"id":"a ID"}}}`)
+		}
+
+		// One that has another place is still itself, if the place was nobody's.
+		_, moved := w.stub("elsewhere", `type Query { item: Item } type Item { id: ID }`)
+		moved.Name = "books"
+		tell(w, g, moved, newer)
+		answers(both, `{"data":{"item":{"id":"a ID"},"books_2_item":{"name":"a String"}}}`)
+	})
+}
+
 func TestListsThatCannotBeMeant(t *testing.T) {
 	g := started(t, Config{Limits: Limits{Services: 2}})
 	for want, list := range map[string][]Service{
