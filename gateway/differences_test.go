@@ -81,3 +81,26 @@ func TestFragmentsOnTypesOfOthers(t *testing.T) {
 	wantEqual(t, got, `{"data":{"book":{"id":"a ID"},"film":{"name":"a String","id":"a ID","n":"a String","i":"a ID"}}}`)
 	wantEqual(t, a.last.Load().query, `query{book{id } }`)
 }
+
+// TestSuggestionsAreForMistakes: to look for what may have been meant by a name of a megabyte took a minute.
+func TestSuggestionsAreForMistakes(t *testing.T) {
+	a := newStub(t, `type Query { author: Int }`)
+	open, hidden := gatewayOf(t, Config{}, a.named("a")), gatewayOf(t, Config{HideIntrospection: true}, a.named("a"))
+	long := "authors_" + strings.Repeat("x", 64)
+	for _, c := range []struct {
+		query     string
+		g         *Gateway
+		suggested bool
+	}{
+		{`{ authr }`, open, true},
+		{`{ a: authr b: authr }`, open, true},
+		{`{ authr ` + long + ` }`, open, false},
+		{`{ authr a authorr autho au aut }`, open, false},
+		{`{ authr }`, hidden, false},
+	} {
+		got := post(t, c.g, c.query)
+		if strings.Contains(got, "Did you mean") != c.suggested || !strings.Contains(got, `Cannot query field \"authr\"`) {
+			t.Errorf("%s: got %s, want a suggestion: %v", c.query, got, c.suggested)
+		}
+	}
+}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
-	"github.com/vektah/gqlparser/v2/validator"
 )
 
 // plan is an operation ready to run, any number of times at once: it does not
@@ -91,7 +90,7 @@ func (s *Schema) parse(document string) (*ast.QueryDocument, error) {
 	for _, f := range doc.Fragments {
 		f.SelectionSet = withoutRepeats(f.SelectionSet)
 	}
-	if errs := validator.ValidateWithRules(s.ast, doc, validation()); len(errs) > 0 {
+	if errs := s.validate(document, doc); len(errs) > 0 {
 		return nil, &refused{s.presentable(errs), notValid}
 	}
 	return doc, nil
