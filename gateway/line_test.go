@@ -213,6 +213,25 @@ func TestWhatWasNotAskedForIsNoAnswer(t *testing.T) {
 	}
 }
 
+// net/http knows more of HTTP than lines do.
+func TestAnOddServiceIsAskedByNetHTTP(t *testing.T) {
+	for name, header := range map[string]string{
+		"a header in two lines": "X: y,\r\n z",
+		"its length twice":      fmt.Sprintf("Content-Length: %d", len(oneA)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScript(t, func(conn net.Conn, _ *http.Request) bool { answered(conn, oneA, header); return true })
+			g := gatewayOf(t, Config{}, s.named("s"))
+			for range 3 {
+				wantEqual(t, post(t, g, `{ a }`), oneA)
+			}
+			if n := s.asked.Load(); n != 4 {
+				t.Errorf("three queries were asked %d times, want the first twice", n)
+			}
+		})
+	}
+}
+
 func TestAnAnswerMayBeTheLast(t *testing.T) {
 	for _, header := range []string{"Connection: close", "connection: x , Close"} {
 		s := newScript(t, func(conn net.Conn, _ *http.Request) bool { answered(conn, oneA, header); return true })

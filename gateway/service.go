@@ -30,7 +30,8 @@ type service struct {
 	url       *url.URL // nil when it cannot be asked; why says why
 	why       error
 	transport http.RoundTripper
-	lines     *lines // for queries; nil when they go by transport
+	lines     *lines      // for queries; nil when they go by transport
+	odd       atomic.Bool // it answered in a way that lines do not know; net/http may
 	limits    Limits
 	headers   [2]http.Header // of what may be repeated, and of what may not; shared by requests
 	slots     chan struct{}  // filled by requests under way
@@ -139,8 +140,13 @@ var errLate = errors.New("there is no time left")
 
 // exchange asks over a line if that is possible.
 func (s *service) exchange(ctx context.Context, q question, buf *bytes.Buffer) (reply, error) {
-	if s.lines != nil && q.kind == repeatable && q.size() <= longRequest {
-		return s.lines.ask(ctx, q, s.limits.ResponseBytes, buf)
+	if s.lines != nil && q.kind == repeatable && q.size() <= longRequest && !s.odd.Load() {
+		a, err := s.lines.ask(ctx, q, s.limits.ResponseBytes, buf)
+		if !errors.Is(err, errGarbled) {
+			return a, err
+		}
+		s.odd.Store(true)
+		buf.Reset()
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, q.until, errLate)
 	defer cancel()
