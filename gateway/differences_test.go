@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -103,4 +104,21 @@ func TestSuggestionsAreForMistakes(t *testing.T) {
 			t.Errorf("%s: got %s, want a suggestion: %v", c.query, got, c.suggested)
 		}
 	}
+}
+
+// TestATypeThatDiffersRenamesAllThatLeadsToIt: each type of a chain differs only because the next one does.
+func TestATypeThatDiffersRenamesAllThatLeadsToIt(t *testing.T) {
+	const chain = 500
+	sdl := func(last string) string {
+		types := []string{"type Query { a: T000 } type Apart { x: Int }"}
+		for i := range chain {
+			types = append(types, fmt.Sprintf("type T%03d { x: Int next: T%03d }", i, i+1))
+		}
+		return strings.Join(append(types, fmt.Sprintf("type T%03d { %s: Int }", chain, last)), "\n")
+	}
+	g := gatewayOf(t, Config{}, newStub(t, sdl("x")).named("a"), newStub(t, sdl("y")).named("b"))
+	if got := len(g.Status().Services[1].Warnings); got != chain+2 { // all of the chain, and the root field
+		t.Errorf("%d names are others, want %d", got, chain+2)
+	}
+	wantEqual(t, post(t, g, `{ b_a { next { next { __typename } } } }`), `{"data":{"b_a":{"next":{"next":{"__typename":"b_T002"}}}}}`)
 }

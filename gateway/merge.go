@@ -117,31 +117,64 @@ func withoutMeta(d *ast.Definition) *ast.Definition {
 	return &clean
 }
 
-// name gives names to the types of s. It begins with all of them sharing the
-// names that they have, and renames those that cannot, until no renaming makes
-// another type differ.
+// name gives names to the types of s. All of them share the names that they
+// have, to begin with. Those that cannot are renamed, and what refers to them
+// is looked at again.
 func (m *merging) name(s *source, own []*ast.Definition) {
 	attempts := map[string]int{}
-	for changed := true; changed; {
-		changed = false
-		mine := map[string]bool{}
-		for _, d := range own {
-			name := s.names.typ(d.Name)
-			held, taken := m.types[name]
-			if !mine[name] && (!taken || !held.reserved && s.names.sameShape(held.published, withoutMeta(d))) {
-				mine[name] = true
-				continue
-			}
-			s.names.types[d.Name] = numbered(s.service.prefix()+d.Name, attempts[d.Name])
-			attempts[d.Name]++
-			changed = true
+	mine := map[string]*ast.Definition{}
+	var referrers map[string][]*ast.Definition
+	for left := slices.Clone(own); len(left) > 0; left = left[1:] {
+		d := left[0]
+		name := s.names.typ(d.Name)
+		if m.free(s, d, mine[name]) {
+			mine[name] = d
+			continue
 		}
+		if mine[name] == d {
+			delete(mine, name)
+		}
+		s.names.types[d.Name] = numbered(s.service.prefix()+d.Name, attempts[d.Name])
+		attempts[d.Name]++
+		if referrers == nil {
+			referrers = referrersOf(own)
+		}
+		left = append(append(left, d), referrers[d.Name]...)
 	}
 	for _, d := range own {
 		if s.names.typ(d.Name) == d.Name {
 			delete(s.names.types, d.Name)
 		}
 	}
+}
+
+// free says whether a type of s can have the name that it has; by is the one of
+// s that does, if any.
+func (m *merging) free(s *source, d, by *ast.Definition) bool {
+	held, taken := m.types[s.names.typ(d.Name)]
+	return (by == nil || by == d) && (!taken || !held.reserved && s.names.sameShape(held.published, withoutMeta(d)))
+}
+
+// referrersOf says for each name which types refer to it.
+func referrersOf(types []*ast.Definition) map[string][]*ast.Definition {
+	all := map[string][]*ast.Definition{}
+	for _, d := range types {
+		note := func(name string) {
+			if list := all[name]; len(list) == 0 || list[len(list)-1] != d {
+				all[name] = append(list, d)
+			}
+		}
+		for _, name := range slices.Concat(d.Interfaces, d.Types) {
+			note(name)
+		}
+		for _, f := range d.Fields {
+			note(f.Type.Name())
+			for _, a := range f.Arguments {
+				note(a.Type.Name())
+			}
+		}
+	}
+	return all
 }
 
 func numbered(name string, attempt int) string {
