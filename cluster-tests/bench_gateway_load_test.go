@@ -34,6 +34,7 @@ type measured struct {
 	latencies []time.Duration // sorted
 	cpu       time.Duration   // a query, of who was asked
 	load      time.Duration   // and of who asked
+	others    float64         // cores that other processes had
 }
 
 func (m measured) perSecond() float64 { return float64(m.count) / m.took.Seconds() }
@@ -226,4 +227,24 @@ func (p *process) use(b *testing.B) (u usage) {
 	}
 	u.resident = float64(pages) * float64(os.Getpagesize()) / 1e6
 	return u
+}
+
+// machineCPU is what all processes have used of all cores, that of a host's other machines included.
+func machineCPU(b *testing.B) (used time.Duration) {
+	b.Helper()
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		b.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(stat), "\n")
+	for i, field := range strings.Fields(line)[1:9] { // user nice system idle iowait irq softirq steal
+		ticks, err := strconv.Atoi(field)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if i != 3 && i != 4 {
+			used += time.Duration(ticks) * 10 * time.Millisecond
+		}
+	}
+	return used
 }

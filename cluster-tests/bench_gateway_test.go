@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -66,18 +67,27 @@ type candidate struct {
 	name string
 	load queryLoad
 	*process
+	behind *process // that it asks, if not a stub
 	rounds []measured
 	usage
 }
 
 func (c *candidate) round(b *testing.B, d time.Duration) {
 	b.Helper()
-	before, ours := c.use(b), thisProcess().use(b)
+	before, ours, all, behind := c.use(b).cpu, thisProcess().use(b).cpu, machineCPU(b), c.behindCPU(b)
 	m := c.load.run(b, benchConnections, d)
 	c.usage = c.use(b)
-	m.cpu = (c.usage.cpu - before.cpu) / time.Duration(m.count)
-	m.load = (thisProcess().use(b).cpu - ours.cpu) / time.Duration(m.count)
+	cpu, load, rest := c.usage.cpu-before, thisProcess().use(b).cpu-ours, machineCPU(b)-all-(c.behindCPU(b)-behind)
+	m.others = (rest - cpu - load).Seconds() / m.took.Seconds()
+	m.cpu, m.load = cpu/time.Duration(m.count), load/time.Duration(m.count)
 	c.rounds = append(c.rounds, m)
+}
+
+func (c *candidate) behindCPU(b *testing.B) time.Duration {
+	if c.behind == nil {
+		return 0
+	}
+	return c.behind.use(b).cpu
 }
 
 // median of a figure of a candidate's rounds.
@@ -98,6 +108,8 @@ func (c *candidate) over(other *candidate, figure func(measured) float64) float6
 	return quantile(all, 0.5)
 }
 
+func cpuOf(m measured) float64 { return float64(m.cpu) }
+
 func p99(m measured) float64 { return inMS(m.at(0.99)) }
 
 func queriesASecond(b *testing.B, f *findings) {
@@ -116,7 +128,7 @@ func queriesASecond(b *testing.B, f *findings) {
 	nodeTwo := &candidate{name: "two services, node gateway", load: queryLoad{node.graphql(), askBoth, dataOf(bookFilm)}, process: node.process}
 	ownTwo := &candidate{name: "two services, catalyst gateway", load: queryLoad{own.graphql(), askBoth, dataOf(bookFilm)}, process: own.process}
 	yogaDirect := &candidate{name: "yoga service, asked directly", load: queryLoad{yoga.graphql(), askBook, dataOf(oneBook)}, process: yoga.process}
-	yogaOwn := &candidate{name: "yoga service, through catalyst", load: queryLoad{front.graphql(), askBook, dataOf(oneBook)}, process: front.process}
+	yogaOwn := &candidate{name: "yoga service, through catalyst", load: queryLoad{front.graphql(), askBook, dataOf(oneBook)}, process: front.process, behind: yoga.process}
 	all := []*candidate{direct, nodeOne, ownOne, nodeTwo, ownTwo, yogaDirect, yogaOwn}
 	for _, c := range all {
 		c.load.run(b, benchConnections, benchWarmUp)
@@ -134,6 +146,12 @@ func queriesASecond(b *testing.B, f *findings) {
 			c.median(func(m measured) float64 { return inMS(m.at(0.5)) }), c.median(p99),
 			c.median(func(m measured) float64 { return inMS(m.cpu) * 1000 }), c.median(func(m measured) float64 { return inMS(m.load) * 1000 }), c.resident)
 	}
+	var others []float64
+	for _, c := range all[1:] {
+		others = append(others, c.median(func(m measured) float64 { return m.others }))
+	}
+	fmt.Fprintf(&f.table, "\nother processes had %.1f of %d cores meanwhile; of the node gateway's CPU for a query catalyst's is 1/%.1f over one service, 1/%.1f over two\n",
+		quantile(others, 0.5), runtime.NumCPU(), nodeOne.over(ownOne, cpuOf), nodeTwo.over(ownTwo, cpuOf))
 	f.aim("one service: queries a second, over the node gateway's", ownOne.over(nodeOne, measured.perSecond), "x", "at least", 10)
 	f.aim("two services: queries a second, over the node gateway's", ownTwo.over(nodeTwo, measured.perSecond), "x", "at least", 10)
 	f.aim("one service: p99, over the node gateway's", ownOne.over(nodeOne, p99), "x", "at most", 0.25)
