@@ -60,7 +60,8 @@ func (c *crowd) add(host string, s *stub) {
 // prepared is a request of a client, and what it was answered at first.
 type prepared struct{ query, answer string }
 
-// TestNoServiceHarmsAnother: whatever happens to a service, documents that touch only others stay valid and mean the same.
+// TestNoServiceHarmsAnother: whatever happens to a service, documents that touch only others stay valid, mean the same and
+// are answered at once.
 func TestNoServiceHarmsAnother(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -107,7 +108,13 @@ func (c *churn) ask() {
 	for _, s := range c.services {
 		for _, p := range s.prepared {
 			c.asked++
-			if got := post(c, c.g, p.query); got != p.answer {
+			start := time.Now()
+			got := post(c, c.g, p.query)
+			if took := time.Since(start); took > 0 {
+				c.note("%s: %s was held up for %v", s.is.Name, p.query, took)
+				c.Fail()
+			}
+			if got != p.answer {
 				c.note("%s: %s\ngot  %s\nwant %s", s.is.Name, p.query, got, p.answer)
 				c.Fail()
 			}
@@ -120,8 +127,13 @@ func (c *churn) tell() {
 	for _, s := range c.services {
 		list = append(list, s.is)
 	}
+	start := time.Now()
 	if _, err := c.g.Update(c.Context(), list, nil); err != nil {
 		c.Fatal(err)
+	}
+	if took := time.Since(start); took > c.cfg.Limits.Patience {
+		c.note("the update took %v", took)
+		c.Fail()
 	}
 }
 
