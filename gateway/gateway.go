@@ -130,5 +130,7 @@ func (g *Gateway) schemaConfig() schemaConfig {
 }
 
 func (g *Gateway) newService(s Service) *service {
-	return newService(s, g.cfg.Transport, g.cfg.Limits)
+	n := newService(s, g.cfg.Transport, g.cfg.Limits)
+	n.changed = g.reconsider
+	return n
 }

@@ -54,6 +54,7 @@ func (s *service) introspect(ctx context.Context) ([]byte, error) {
 func (s *service) introspectWith(ctx context.Context, query string) ([]byte, error) {
 	body := append(appendQuoted([]byte(`{"query":`), query), '}')
 	response, err := s.post(ctx, body, s.headers[repeatable], nil)
+	s.away.Store(isDial(err))
 	if err != nil {
 		return nil, s.explainProbe(ctx, err)
 	}

@@ -25,6 +25,7 @@ type member struct {
 	heard    bool         // it was asked at least once, and has answered or not
 	probing  bool
 	failures int
+	asked    time.Time // when it was asked last
 	due      time.Time // when to ask again
 	since    time.Time // of its state
 }
@@ -76,6 +77,18 @@ func (g *Gateway) hear(m *member, is *description, err error) {
 		g.log.Info("the state of a service has changed", "service", m.service.Name, "state", m.state(), "fault", m.fault)
 	}
 	g.announce()
+}
+
+// reconsider has a service asked again soon, whatever its turn.
+func (g *Gateway) reconsider(s *service) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range g.members {
+		if soon := m.asked.Add(firstRetry); m.service == s && !m.probing && soon.Before(m.due) {
+			m.due = soon
+			g.nudge()
+		}
+	}
 }
 
 // never is later than anything.

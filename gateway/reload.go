@@ -245,7 +245,7 @@ func (g *Gateway) turn(ctx context.Context, wg *sync.WaitGroup) time.Time {
 		case m.due.After(now):
 			next = earlier(next, m.due)
 		default:
-			m.probing = true
+			m.probing, m.asked = true, now
 			known := m.is
 			wg.Go(func() { g.probe(ctx, m, known) })
 		}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,6 +22,9 @@ import (
 type inMemory map[string]http.Handler
 
 func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
+	if s, is := m[r.URL.Host].(*stub); is && s.gone.Load() {
+		return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	}
 	w := httptest.NewRecorder()
 	done := make(chan struct{})
 	go func() {
@@ -469,4 +473,31 @@ func TestRequestsGoOnWhileServicesComeAndGo(t *testing.T) {
 	}
 	close(stop)
 	asking.Wait()
+}
+
+// What a client's query finds out the gateway need not find out by itself.
+func TestAQueryShowsThatAServiceIsGoneAndBack(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a, service := w.stub("a", `type Query { a: Int }`)
+		g, stop := w.start()
+		defer stop()
+		tell(w, g, service)
+		a.gone.Store(true)
+		time.Sleep(firstRetry)
+		if got := stateOf(g, "a"); got.State != Serving {
+			t.Fatalf("before anybody has asked: %s, want %s", got.State, Serving)
+		}
+		wantHas(t, post(w, g, `{ a }`), `"service a cannot be reached"`)
+		synctest.Wait()
+		if got := stateOf(g, "a"); got.State != Stale || !strings.Contains(got.Error, "connection refused") {
+			t.Errorf("after a query: %s (%s), want %s", got.State, got.Error, Stale)
+		}
+		time.Sleep(10 * lastRetry) // it is asked seldom by now
+		a.gone.Store(false)
+		wantHas(t, post(w, g, `{ a }`), `"data":{"a":`)
+		synctest.Wait()
+		if got := stateOf(g, "a"); got.State != Serving {
+			t.Errorf("after a query that it answered: %s (%s), want %s", got.State, got.Error, Serving)
+		}
+	})
 }

@@ -38,6 +38,8 @@ type service struct {
 	asking    atomic.Int64   // and those that wait for that
 	sockets   atomic.Bool    // subscriptions go over WebSockets, as was found out
 	listeners atomic.Int64   // subscriptions under way
+	away      atomic.Bool    // no connection came about when it was asked what it is
+	changed   func(*service) // hears that this seems to be otherwise now; may be nil
 }
 
 func newService(s Service, transport http.RoundTripper, limits Limits) *service {
@@ -127,6 +129,7 @@ func (s *service) ask(ctx context.Context, q question, buf *bytes.Buffer) error 
 	defer s.leave()
 	q.forwarded = without(q.forwarded, s.headers[q.kind])
 	a, err := s.exchange(ctx, q, buf)
+	s.compare(err)
 	switch {
 	case err != nil:
 		return s.explain(ctx, err)
@@ -134,6 +137,14 @@ func (s *service) ask(ctx context.Context, q question, buf *bytes.Buffer) error 
 		return s.faultf("answered with status %d", a.status)
 	}
 	return nil
+}
+
+// compare tells when a question finds the service gone, or back, and the gateway
+// does not know that yet.
+func (s *service) compare(err error) {
+	if gone := isDial(err); (gone || err == nil) && gone != s.away.Load() && s.changed != nil {
+		s.changed(s)
+	}
 }
 
 var errLate = errors.New("there is no time left")
@@ -250,7 +261,6 @@ func isGraphQL(media string) bool {
 
 // explain says what happened without saying where or how.
 func (s *service) explain(ctx context.Context, err error) error {
-	var op *net.OpError
 	switch {
 	case errors.Is(err, errLate), errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return s.faultf("did not answer in time")
@@ -258,10 +268,16 @@ func (s *service) explain(ctx context.Context, err error) error {
 		return ctx.Err()
 	case errors.Is(err, errTooLong):
 		return s.faultf("answered with more than %d bytes", s.limits.ResponseBytes)
-	case errors.As(err, &op) && op.Op == "dial":
+	case isDial(err):
 		return s.faultf("cannot be reached")
 	}
 	return s.faultf("broke off")
+}
+
+// isDial says whether no connection came about.
+func isDial(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // newTransport is the pool of connections of all services.

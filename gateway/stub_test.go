@@ -33,6 +33,7 @@ type stub struct {
 	introspections atomic.Int64
 	requests       atomic.Int64
 	last           atomic.Pointer[received]
+	gone           atomic.Bool // nobody listens
 }
 
 type received struct {
