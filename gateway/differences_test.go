@@ -122,3 +122,18 @@ func TestATypeThatDiffersRenamesAllThatLeadsToIt(t *testing.T) {
 	}
 	wantEqual(t, post(t, g, `{ b_a { next { next { __typename } } } }`), `{"data":{"b_a":{"next":{"next":{"__typename":"b_T002"}}}}}`)
 }
+
+func TestOneFieldOfAOneOfIsThere(t *testing.T) {
+	a := newStub(t, `type Query { a(by: By, many: [By!]): Int } input By @oneOf { id: ID name: String }`)
+	g := gatewayOf(t, Config{}, a.named("a"))
+	for variables, fits := range map[string]bool{
+		`{"by": {"id": 1}}`: true, `{"by": null}`: true, `{}`: true, `{"many": [{"name": "x"}, {"id": "y"}]}`: true,
+		`{"by": {"id": null}}`: false, `{"by": {}}`: false, `{"by": {"id": 1, "name": null}}`: false, `{"by": {"id": 1, "name": "x"}}`: false,
+		`{"many": [{"name": "x"}, {"id": null}]}`: false,
+	} {
+		got := post(t, g, `query($by: By, $many: [By!]) { a(by: $by, many: $many) }`, variables)
+		if answered := got == `{"data":{"a":1}}`; answered != fits {
+			t.Errorf("%s: got %s, want it taken: %v", variables, got, fits)
+		}
+	}
+}

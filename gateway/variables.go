@@ -140,6 +140,9 @@ func (s *Schema) objectMismatch(d *ast.Definition, value []byte) string {
 			return fmt.Sprintf("%s has no field %s", d.Name, excerpt(key))
 		}
 		seen[name] = true
+		if isNull(field) && d.Directives.ForName("oneOf") != nil {
+			return fmt.Sprintf("the one field of %s must not be null", d.Name)
+		}
 		if why := s.mismatch(f.Type, field); why != "" {
 			return fmt.Sprintf("field %s: %s", name, why)
 		}

@@ -17,10 +17,18 @@ function present(chance, type, variable, depth) {
   }
   if (isEnumType(type)) return chance.of(type.getValues()).name;
   if (isInputObjectType(type)) {
-    const fields = Object.values(type.getFields()).filter((f) => needed(f) || (depth < 3 && chance.is(0.5)));
-    return `{${fields.map((f) => `${f.name}: ${literal(chance, f.type, variable, depth + 1)}`).join(', ')}}`;
+    const fields = chosen(chance, type, depth);
+    const inner = type.isOneOf ? (t) => variable(t, true) : variable; // a variable there must not be nullable: graphql-js lets it be
+    return `{${fields.map((f) => `${f.name}: ${literal(chance, f.type, inner, depth + 1)}`).join(', ')}}`;
   }
   return scalarLiteral(chance, type.name, variable, depth);
+}
+
+/** The fields of an input object that get a value: all that must, of a @oneOf mostly one. */
+function chosen(chance, type, depth) {
+  const fields = Object.values(type.getFields());
+  if (type.isOneOf && !chance.is(0.1)) return [chance.of(depth < 3 ? fields : fields.slice(-1))];
+  return fields.filter((f) => needed(f) || (depth < 3 && chance.is(0.5)));
 }
 
 const nonNull = (type) => (isNonNullType(type) ? type.ofType : type);
@@ -59,7 +67,7 @@ function presentJSON(chance, type, depth) {
   }
   if (isEnumType(type)) return chance.of(type.getValues()).name;
   if (isInputObjectType(type)) {
-    const fields = Object.values(type.getFields()).filter((f) => needed(f) || (depth < 3 && chance.is(0.5)));
+    const fields = chosen(chance, type, depth);
     return Object.fromEntries(fields.map((f) => [f.name, json(chance, f.type, depth + 1)]));
   }
   switch (type.name) {

@@ -67,14 +67,21 @@ class Maker {
       name: fieldNames[i], description: this.chance.is(0.2) ? 'What to look for.' : undefined,
       type: this.chance.is(0.3) ? this.#wrapped(this.chance.of([name, ...this.inputsSoFar]), { mustBeNullable: true }) : this.#wrapped(this.chance.of(leaves)),
     }));
+    for (const f of fields) if (!f.type.endsWith('!')) f.deprecated = this.#deprecated();
     this.inputsSoFar.push(name);
-    this.#add({ kind: 'input', name, fields: [...fields, { name: only, type: 'Int' }] });
+    const all = [...fields, { name: only, type: 'Int' }];
+    const oneOf = this.chance.is(0.15);
+    if (oneOf) for (const f of all) f.type = f.type.replace(/!$/, '');
+    this.#add({ kind: 'input', name, oneOf, fields: all });
   }
 
   #arguments() {
     if (this.chance.is(0.6)) return [];
     const leaves = [...scalars, 'Any', 'Unit', ...this.names.enums, ...this.inputsSoFar, ...this.inputsSoFar];
-    return Array.from({ length: this.chance.between(1, 3) }, (_, i) => ({ name: ['by', 'first', 'where'][i], type: this.#wrapped(this.chance.of(leaves)) }));
+    return ['by', 'first', 'where'].slice(0, this.chance.between(1, 3)).map((name) => {
+      const type = this.#wrapped(this.chance.of(leaves));
+      return { name, type, deprecated: type.endsWith('!') ? undefined : this.#deprecated() };
+    });
   }
 
   /** A field; of one name they are mostly of one type, so that selections on different types can be merged. */
@@ -145,7 +152,7 @@ export const ownNames = { type: (name) => name, field: (_, name) => name };
 
 function printed(type, names) {
   const typed = (t) => t.replace(/[A-Za-z_]\w*/, names.type);
-  const input = (f) => `${described(f)}${f.name}: ${typed(f.type)}${f.default === undefined ? '' : ` = ${f.default}`}`;
+  const input = (f) => `${described(f)}${f.name}: ${typed(f.type)}${f.default === undefined ? '' : ` = ${f.default}`}${deprecation(f)}`;
   const output = (f) => `${described(f)}${f.name}${f.args.length ? `(${f.args.map(input).join(' ')})` : ''}: ${typed(f.type)}${deprecation(f)}`;
   const body = () => `{\n${type.fields.map(type.kind === 'input' ? input : output).join('\n')}\n}`;
   const head = `${described(type)}${type.kind} ${names.type(type.name)}`;
@@ -153,7 +160,7 @@ function printed(type, names) {
     case 'scalar': return `${head}${type.url ? ` @specifiedBy(url: ${quoted(type.url)})` : ''}`;
     case 'enum': return `${head} { ${type.values.map((v) => v.name + deprecation(v)).join(' ')} }`;
     case 'union': return `${head} = ${type.members.map(names.type).join(' | ')}`;
-    case 'input': return `${head} ${body()}`;
+    case 'input': return `${head}${type.oneOf ? ' @oneOf' : ''} ${body()}`;
     default: return `${head}${type.interfaces.length ? ` implements ${type.interfaces.map(names.type).join(' & ')}` : ''} ${body()}`;
   }
 }
@@ -203,7 +210,7 @@ export function addDefaults(chance, service, literal) {
   };
   for (const type of service.types) {
     const made = schema.getType(type.name);
-    if (type.kind === 'input' && type.name !== 'Page') give(type.fields, (n) => made.getFields()[n].type, true);
+    if (type.kind === 'input' && type.name !== 'Page' && !type.oneOf) give(type.fields, (n) => made.getFields()[n].type, true);
     if (type.kind === 'type' && type.interfaces.length === 0) for (const f of type.fields) give(f.args, (n) => argument(made, f.name, n));
   }
   for (const root of Object.values(service.roots)) {

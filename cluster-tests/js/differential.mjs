@@ -242,7 +242,7 @@ async function compare(seed, documents) {
   const names = namesOf(services, alike);
   const whole = reference(services, names, served);
   const differ = (kind, more) => summary.differences.push({ seed, kind, ...more });
-  const introspection = JSON.parse(await post({ query: getIntrospectionQuery({ inputValueDeprecation: true, specifiedByUrl: true, directiveIsRepeatable: true }) }));
+  const introspection = JSON.parse(await post({ query: getIntrospectionQuery({ oneOf: true, inputValueDeprecation: true, specifiedByUrl: true, directiveIsRepeatable: true }) }));
   const printed = (schema) => printSchema(lexicographicSortSchema(schema));
   const [want, got] = [printed(whole.schema), printed(buildClientSchema(introspection.data))];
   if (want !== got) differ('introspection', { lines: linesApart(want, got) });
