@@ -23,7 +23,8 @@ var rooms = map[string][]string{
 	"transport/interop":    {}, // tests with the npm package
 	"transport/relay":      {"transport", "transport/ws"},
 	"transport/testtarget": {"transport", "transport/ws"},
-	"gateway":              {"transport", "transport/ws"},
+	"gateway":              {"transport", "transport/ws", "gateway/lines"},
+	"gateway/lines":        {},
 	"gateway/graphiql":     {},
 	"trust":                {},
 	"storage":              {},

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/catalyst/orchestrator/gateway/lines"
 )
 
 // eventWriter writes a stream of events.
@@ -121,7 +123,7 @@ func (e *eventReader) next() (name string, data []byte, err error) {
 			e.data.WriteString(value)
 		}
 		if e.data.Len() > e.limit {
-			return "", nil, errTooLong
+			return "", nil, lines.ErrTooLong
 		}
 	}
 }
@@ -141,7 +143,7 @@ func (e *eventReader) line() ([]byte, error) {
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return nil, err
 		case len(long) > e.limit+len("data: "):
-			return nil, errTooLong
+			return nil, lines.ErrTooLong
 		}
 	}
 }

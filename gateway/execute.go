@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/catalyst/orchestrator/gateway/lines"
 )
 
 // execution is one run of a plan. It is used again for another when it is over.
@@ -184,7 +186,7 @@ func (x *execution) isNull(entry int) bool {
 // ask runs one step. Steps that run at the same time touch different entries.
 func (x *execution) ask(ctx context.Context, i int) {
 	s, o := &x.plan.steps[i], &x.outcomes[i]
-	q := question{body: x.requestBody(s), forwarded: x.forwarded, until: x.until}
+	q := question{Question: lines.Question{Body: x.requestBody(s), Header: x.forwarded, Until: x.until}}
 	if x.plan.op == ast.Mutation {
 		q.kind = once
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/catalyst/orchestrator/gateway/lines"
 	"github.com/catalyst/orchestrator/transport"
 )
 
@@ -40,7 +41,7 @@ func FuzzEvents(f *testing.F) {
 				t.Fatalf("%q: event %q of %q", text, event, whole)
 			}
 		}
-		if !errors.Is(err, io.EOF) && !errors.Is(err, errTooLong) {
+		if !errors.Is(err, io.EOF) && !errors.Is(err, lines.ErrTooLong) {
 			t.Fatalf("%q ends with %v", text, err)
 		}
 	})

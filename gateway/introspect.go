@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql/introspection"
+
+	"github.com/catalyst/orchestrator/gateway/lines"
 )
 
 // plainIntrospection is what servers of older editions of GraphQL understand.
@@ -61,7 +63,7 @@ func (s *service) introspectWith(ctx context.Context, query string) ([]byte, err
 	defer response.Body.Close()
 	var buf bytes.Buffer
 	switch err := readAll(&buf, response, s.limits.SchemaBytes); {
-	case errors.Is(err, errTooLong):
+	case errors.Is(err, lines.ErrTooLong):
 		return nil, misfit{s.faultf("has an introspection of more than %d bytes", s.limits.SchemaBytes), Unservable}
 	case err != nil:
 		return nil, s.explainProbe(ctx, err)

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/catalyst/orchestrator/gateway/lines"
 	"github.com/catalyst/orchestrator/transport"
 	"github.com/catalyst/orchestrator/transport/ws"
 )
@@ -46,7 +47,7 @@ func (s *service) listenToEvents(ctx context.Context, body []byte, forwarded htt
 	for {
 		name, data, err := events.next()
 		switch {
-		case errors.Is(err, errTooLong):
+		case errors.Is(err, lines.ErrTooLong):
 			return s.faultf("sent an event of more than %d bytes", s.limits.ResponseBytes)
 		case errors.Is(err, io.EOF) && ctx.Err() == nil, name == "complete":
 			return nil

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/catalyst/orchestrator/gateway/lines"
 )
 
 // Service is an entry of the list that the gateway is told.
@@ -30,7 +32,7 @@ type service struct {
 	url       *url.URL // nil when it cannot be asked; why says why
 	why       error
 	transport http.RoundTripper
-	lines     *lines      // for queries; nil when they go by transport
+	lines     *lines.Pool // for queries; nil when they go by transport
 	odd       atomic.Bool // it answered in a way that lines do not know; net/http may
 	limits    Limits
 	headers   [2]http.Header // of what may be repeated, and of what may not; shared by requests
@@ -60,7 +62,7 @@ func newService(s Service, transport http.RoundTripper, limits Limits) *service 
 	// request whose connection turned out to be closed.
 	n.headers[repeatable]["Idempotency-Key"] = nil
 	if pool, ok := transport.(*network); ok && n.url != nil {
-		n.lines = newLines(n.url, n.headers[repeatable], pool)
+		n.lines = lines.NewPool(n.url, n.headers[repeatable], pool.DialContext)
 	}
 	return n
 }
@@ -111,10 +113,8 @@ func (s *service) faultf(format string, args ...any) error {
 
 // question is what a service is asked.
 type question struct {
-	body      []byte
-	kind      int         // repeatable or once
-	forwarded http.Header // of the client's, that go with it
-	until     time.Time   // when an answer is of no more use
+	lines.Question     // its headers are of the client's
+	kind           int // repeatable or once
 }
 
 // ask posts a question and reads the answer into buf. The error is a *fault, or
@@ -123,18 +123,18 @@ func (s *service) ask(ctx context.Context, q question, buf *bytes.Buffer) error 
 	if s.url == nil {
 		return s.faultf("cannot be asked")
 	}
-	if err := s.admit(ctx, q.until); err != nil {
+	if err := s.admit(ctx, q.Until); err != nil {
 		return err
 	}
 	defer s.leave()
-	q.forwarded = without(q.forwarded, s.headers[q.kind])
+	q.Header = without(q.Header, s.headers[q.kind])
 	a, err := s.exchange(ctx, q, buf)
 	s.compare(err)
 	switch {
 	case err != nil:
 		return s.explain(ctx, err)
-	case a.status != http.StatusOK && !isGraphQL(a.media):
-		return s.faultf("answered with status %d", a.status)
+	case a.Status != http.StatusOK && !isGraphQL(a.Media):
+		return s.faultf("answered with status %d", a.Status)
 	}
 	return nil
 }
@@ -147,35 +147,25 @@ func (s *service) compare(err error) {
 	}
 }
 
-var errLate = errors.New("there is no time left")
-
 // exchange asks over a line if that is possible.
-func (s *service) exchange(ctx context.Context, q question, buf *bytes.Buffer) (reply, error) {
-	if s.lines != nil && q.kind == repeatable && q.size() <= longRequest && !s.odd.Load() {
-		a, err := s.lines.ask(ctx, q, s.limits.ResponseBytes, buf)
-		if !errors.Is(err, errGarbled) {
+func (s *service) exchange(ctx context.Context, q question, buf *bytes.Buffer) (lines.Answer, error) {
+	if s.lines != nil && q.kind == repeatable && q.Short() && !s.odd.Load() {
+		a, err := s.lines.Ask(ctx, q.Question, s.limits.ResponseBytes, buf)
+		if !errors.Is(err, lines.ErrGarbled) {
 			return a, err
 		}
 		s.odd.Store(true)
 		buf.Reset()
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, q.until, errLate)
+	ctx, cancel := context.WithDeadlineCause(ctx, q.Until, lines.ErrLate)
 	defer cancel()
-	response, err := s.post(ctx, q.body, s.headers[q.kind], q.forwarded)
+	response, err := s.post(ctx, q.Body, s.headers[q.kind], q.Header)
 	if err != nil {
-		return reply{}, lateOr(ctx, err)
+		return lines.Answer{}, lines.Late(ctx, err)
 	}
 	defer response.Body.Close()
-	a := reply{status: response.StatusCode, media: response.Header.Get("Content-Type")}
-	return a, lateOr(ctx, readAll(buf, response, s.limits.ResponseBytes))
-}
-
-// lateOr is errLate when that is why err came about.
-func lateOr(ctx context.Context, err error) error {
-	if err != nil && context.Cause(ctx) == errLate {
-		return errLate
-	}
-	return err
+	a := lines.Answer{Status: response.StatusCode, Media: response.Header.Get("Content-Type")}
+	return a, lines.Late(ctx, readAll(buf, response, s.limits.ResponseBytes))
 }
 
 // admit waits for a turn. As many may wait as may be under way.
@@ -232,25 +222,15 @@ func without(forwarded, own http.Header) http.Header {
 	return forwarded
 }
 
-var errTooLong = errors.New("the answer is too long")
-
 // readAll reads at most limit bytes, at once if it is known how many there are.
 func readAll(buf *bytes.Buffer, r *http.Response, limit int64) error {
 	if r.ContentLength > limit {
-		return errTooLong
+		return lines.ErrTooLong
 	}
 	if r.ContentLength > 0 {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
-	return readUpTo(buf, r.Body, limit)
-}
-
-func readUpTo(buf *bytes.Buffer, r io.Reader, limit int64) error {
-	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
-	if err == nil && n > limit {
-		err = errTooLong
-	}
-	return err
+	return lines.ReadUpTo(buf, r.Body, limit)
 }
 
 // isGraphQL says whether a Content-Type is of GraphQL over HTTP.
@@ -262,11 +242,11 @@ func isGraphQL(media string) bool {
 // explain says what happened without saying where or how.
 func (s *service) explain(ctx context.Context, err error) error {
 	switch {
-	case errors.Is(err, errLate), errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(err, lines.ErrLate), errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return s.faultf("did not answer in time")
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, errTooLong):
+	case errors.Is(err, lines.ErrTooLong):
 		return s.faultf("answered with more than %d bytes", s.limits.ResponseBytes)
 	case isDial(err):
 		return s.faultf("cannot be reached")
@@ -279,6 +259,10 @@ func isDial(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
 }
+
+// network is how services are asked unless Config.Transport says otherwise:
+// queries over lines where that is possible, and all else by net/http.
+type network struct{ *http.Transport }
 
 // newTransport is the pool of connections of all services.
 func newTransport(l Limits) *http.Transport {

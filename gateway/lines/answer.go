@@ -1,4 +1,4 @@
-package gateway
+package lines
 
 import (
 	"bufio"
@@ -11,11 +11,12 @@ import (
 	"strings"
 )
 
-// reply is what is to be known of an answer beside its body.
-type reply struct {
-	status int
-	media  string // its Content-Type, when status is not OK
-	last   bool   // no other can come on this line
+// Answer is what is to be known of an answer beside its body.
+type Answer struct {
+	Status int
+	Media  string // its Content-Type, when Status is not 200
+
+	last bool // no other can come on this line
 
 	old     bool  // of HTTP/1.0
 	length  int64 // of the body; -1 when it was not said
@@ -27,30 +28,35 @@ const (
 	interims  = 5        // answers that say that there will be one (RFC 9110 §15.2)
 )
 
-var errGarbled = errors.New("the answer is not of HTTP")
+var (
+	// ErrGarbled is that an answer is not of HTTP/1, or not as lines read it.
+	ErrGarbled = errors.New("the answer is not of HTTP")
+	// ErrTooLong is that a body is longer than the limit.
+	ErrTooLong = errors.New("the answer is too long")
+)
 
 // readAnswer reads an answer of HTTP/1 (RFC 9112), its body into buf.
-func readAnswer(r *bufio.Reader, limit int64, buf *bytes.Buffer) (a reply, err error) {
+func readAnswer(r *bufio.Reader, limit int64, buf *bytes.Buffer) (a Answer, err error) {
 	for range interims + 1 {
-		if a, err = readAnswerHead(r); err != nil || a.status >= 200 {
+		if a, err = readAnswerHead(r); err != nil || a.Status >= 200 {
 			break
 		}
 	}
 	switch {
 	case err != nil:
 		return a, err
-	case a.status < 200:
-		return a, errGarbled
+	case a.Status < 200:
+		return a, ErrGarbled
 	}
 	return a, a.readBody(r, limit, buf)
 }
 
-func readAnswerHead(r *bufio.Reader) (reply, error) {
-	a := reply{length: -1}
+func readAnswerHead(r *bufio.Reader) (Answer, error) {
+	a := Answer{length: -1}
 	left := headBytes
 	line, err := readLine(r, &left)
 	if err == nil && !a.begin(line) {
-		err = errGarbled
+		err = ErrGarbled
 	}
 	if err == nil {
 		err = readFields(r, &left, a.set)
@@ -68,7 +74,7 @@ func readFields(r *bufio.Reader, left *int, set func(name, value []byte) bool) e
 		name, value, ok := bytes.Cut(line, []byte(":"))
 		value = bytes.Trim(value, " \t")
 		if !ok || !isToken(name) || bytes.ContainsFunc(value, isControl) || !set(name, value) {
-			return errGarbled
+			return ErrGarbled
 		}
 	}
 }
@@ -92,7 +98,7 @@ func readLine(r *bufio.Reader, left *int) ([]byte, error) {
 	for {
 		part, err := r.ReadSlice('\n')
 		if *left -= len(part); *left < 0 {
-			return nil, errGarbled
+			return nil, ErrGarbled
 		}
 		if long != nil || err != nil {
 			long = append(long, part...)
@@ -108,7 +114,7 @@ func readLine(r *bufio.Reader, left *int) ([]byte, error) {
 }
 
 // begin takes the status line, as in "HTTP/1.1 200 OK".
-func (a *reply) begin(line []byte) bool {
+func (a *Answer) begin(line []byte) bool {
 	const version = len("HTTP/1.1")
 	if len(line) < version+len(" 200") || !bytes.HasPrefix(line, []byte("HTTP/1.")) || line[version] != ' ' {
 		return false
@@ -125,13 +131,13 @@ func (a *reply) begin(line []byte) bool {
 		if !isDigit(b) {
 			return false
 		}
-		a.status = a.status*10 + int(b-'0')
+		a.Status = a.Status*10 + int(b-'0')
 	}
-	return a.status >= 100 && a.status != http.StatusSwitchingProtocols && (len(rest) == 0 || rest[0] == ' ')
+	return a.Status >= 100 && a.Status != http.StatusSwitchingProtocols && (len(rest) == 0 || rest[0] == ' ')
 }
 
 // set takes a header.
-func (a *reply) set(name, value []byte) bool {
+func (a *Answer) set(name, value []byte) bool {
 	switch {
 	case bytes.EqualFold(name, []byte("Content-Length")):
 		n, err := strconv.ParseUint(string(value), 10, 63)
@@ -148,29 +154,29 @@ func (a *reply) set(name, value []byte) bool {
 		for option := range bytes.SplitSeq(value, []byte(",")) {
 			a.last = a.last || bytes.EqualFold(bytes.Trim(option, " \t"), []byte("close"))
 		}
-	case a.status != http.StatusOK && bytes.EqualFold(name, []byte("Content-Type")):
-		a.media = string(value)
+	case a.Status != http.StatusOK && bytes.EqualFold(name, []byte("Content-Type")):
+		a.Media = string(value)
 	}
 	return true
 }
 
 // readBody reads as RFC 9112 §6.3 says.
-func (a *reply) readBody(r *bufio.Reader, limit int64, buf *bytes.Buffer) error {
+func (a *Answer) readBody(r *bufio.Reader, limit int64, buf *bytes.Buffer) error {
 	switch {
-	case a.status == http.StatusNoContent || a.status == http.StatusNotModified:
+	case a.Status == http.StatusNoContent || a.Status == http.StatusNotModified:
 		return nil
 	case a.chunked:
 		a.last = a.last || a.length >= 0 // somebody on the way may have taken it otherwise
-		if err := readUpTo(buf, httputil.NewChunkedReader(r), limit); err != nil {
+		if err := ReadUpTo(buf, httputil.NewChunkedReader(r), limit); err != nil {
 			return err
 		}
 		left := headBytes
 		return readFields(r, &left, func(_, _ []byte) bool { return true })
 	case a.length < 0:
 		a.last = true
-		return readUpTo(buf, r, limit)
+		return ReadUpTo(buf, r, limit)
 	case a.length > limit:
-		return errTooLong
+		return ErrTooLong
 	}
 	return readExactly(buf, r, a.length)
 }
@@ -189,3 +195,14 @@ func readExactly(buf *bytes.Buffer, r io.Reader, length int64) error {
 	}
 	return nil
 }
+
+// ReadUpTo reads a body of at most limit bytes.
+func ReadUpTo(buf *bytes.Buffer, r io.Reader, limit int64) error {
+	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
+	if err == nil && n > limit {
+		err = ErrTooLong
+	}
+	return err
+}
+
+func isDigit(b byte) bool { return '0' <= b && b <= '9' }
