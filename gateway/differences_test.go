@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -136,4 +137,32 @@ func TestOneFieldOfAOneOfIsThere(t *testing.T) {
 			t.Errorf("%s: got %s, want it taken: %v", variables, got, fits)
 		}
 	}
+}
+
+// TestARefusedSubscriptionSaysWhy: a service that takes no WebSockets has said what is wrong where events were asked for.
+func TestARefusedSubscriptionSaysWhy(t *testing.T) {
+	a := newStub(t, `type Query { q: Int } type Subscription { s(x: Int): Int }`)
+	g := gatewayOf(t, Config{}, a.named("a"))
+	a.handleWith(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPost {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = w.Write([]byte(`{"errors":[{"message":"not yours"}]}`))
+		} else {
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		}
+		return true
+	})
+	subscribe := func() string {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/graphql", strings.NewReader(`{"query":"subscription { s }"}`))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Accept", "text/event-stream")
+		return serve(g, r).Body.String()
+	}
+	wantHas(t, subscribe(), `{"data":{"s":null},"errors":[{"message":"not yours","path":["s"],"extensions":{"service":"a"}}]}`, "event: complete")
+	a.handleWith(func(w http.ResponseWriter, r *http.Request) bool {
+		w.WriteHeader(http.StatusNotFound)
+		return true
+	})
+	wantHas(t, subscribe(), "service a offers no subscriptions over server-sent events or WebSockets")
 }

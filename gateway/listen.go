@@ -18,7 +18,15 @@ import (
 	"github.com/catalyst/orchestrator/transport/ws"
 )
 
-var errNoEvents = errors.New("the service does not send events over HTTP")
+// noEvents is that a service does not send events over HTTP.
+type noEvents struct {
+	answer []byte // what it said instead, as a GraphQL service; nil for nothing of the kind
+}
+
+func (*noEvents) Error() string { return "the service does not send events over HTTP" }
+
+// errNoSocket is that a service takes no WebSockets.
+var errNoSocket = errors.New("the service takes no WebSockets")
 
 // listenToEvents is a subscription over server-sent events, in "distinct
 // connections" mode.
@@ -40,7 +48,9 @@ func (s *service) listenToEvents(ctx context.Context, body []byte, forwarded htt
 	}
 	defer response.Body.Close()
 	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind != mediaEvents || response.StatusCode != http.StatusOK {
-		return errNoEvents
+		late := time.AfterFunc(s.limits.Time, func() { end(errQuiet) })
+		defer late.Stop()
+		return s.instead(response)
 	}
 	events := eventReader{limit: int(s.limits.ResponseBytes)}
 	events.r = bufio.NewReader(events.listenTo(response.Body, s.limits.Silence, end))
@@ -65,6 +75,15 @@ func (s *service) listenToEvents(ctx context.Context, body []byte, forwarded htt
 	}
 }
 
+// instead is what a service says that does not send events.
+func (s *service) instead(r *http.Response) error {
+	var answer bytes.Buffer
+	if !isGraphQL(r.Header.Get("Content-Type")) || readAll(&answer, r, s.limits.ResponseBytes) != nil {
+		return &noEvents{}
+	}
+	return &noEvents{answer.Bytes()}
+}
+
 // listenToSocket is a subscription over a WebSocket to a service.
 func (s *service) listenToSocket(ctx context.Context, body []byte, forwarded http.Header, to deliver) error {
 	header := s.headers[once].Clone()
@@ -85,7 +104,7 @@ func (s *service) listenToSocket(ctx context.Context, body []byte, forwarded htt
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return s.faultf("offers no subscriptions over server-sent events or WebSockets")
+		return errNoSocket
 	}
 	call := &socketCall{service: s, conn: conn, to: to}
 	err = call.run(ctx, opening, body)

@@ -61,15 +61,21 @@ func (x *execution) listen(ctx context.Context, to deliver) error {
 	}
 	defer service.unlisten()
 	body := x.requestBody(s)
+	var instead *noEvents
 	if !service.sockets.Load() {
 		err := service.listenToEvents(ctx, body, x.forwarded, to)
-		if !errors.Is(err, errNoEvents) {
+		if !errors.As(err, &instead) {
 			return err
 		}
 	}
 	err := service.listenToSocket(ctx, body, x.forwarded, to)
-	if err == nil {
+	switch {
+	case err == nil:
 		service.sockets.Store(true)
+	case errors.Is(err, errNoSocket) && instead != nil && instead.answer != nil:
+		return to(instead.answer) // it has refused this subscription, not all of them
+	case errors.Is(err, errNoSocket):
+		return service.faultf("offers no subscriptions over server-sent events or WebSockets")
 	}
 	return err
 }
