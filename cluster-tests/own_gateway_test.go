@@ -32,7 +32,7 @@ func (g *ownGateway) start(t testing.TB, flags ...string) {
 	cmd := exec.Command(programs.catalyst, append([]string{"gateway", "--addr", g.address, "--state", g.state, "--log-format", "json"}, flags...)...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = t.TempDir(), cleanEnvironment(), log, log
 	g.process = launch(t, t, cmd)
-	listening := regexp.MustCompile(`http://([0-9.:\[\]]+)/graphql`)
+	listening := regexp.MustCompile(`https?://([0-9.:\[\]]+)/graphql`)
 	eventually(t, "the gateway listens", func() error {
 		found := listening.FindSubmatch(tail(log.Name(), 64<<10))
 		if found == nil {

@@ -77,7 +77,7 @@ func (s *devSite) startGateway(ctx context.Context) error {
 	s.beside.endpoint = "ws://" + l.Addr().String() + "/api"
 	s.beside.page = "http://" + l.Addr().String()
 	s.beside.wg.Go(func() {
-		if err := serveGateway(ctx, g, g.Handler(), l, f.Log); err != nil {
+		if err := serveGateway(ctx, g, g.Handler(), l, nil, f.Log); err != nil {
 			f.Log.Error("the gateway has ended", "err", err)
 		}
 	})

@@ -71,7 +71,7 @@ func (e *embeddedGateway) run(ctx context.Context, n *node.Node, f *nodeFlags) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { n.FollowServices(ctx, "http://"+e.listener.Addr().String()+"/graphql", e) })
-	if err := serveGateway(ctx, e.Gateway, e.handler(), e.listener, f.Log); err != nil {
+	if err := serveGateway(ctx, e.Gateway, e.handler(), e.listener, nil, f.Log); err != nil {
 		f.Log.Error("the gateway has ended", "node", f.ID, "err", err)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,8 @@ type gatewayFlags struct {
 	gateway.Config
 	address             string
 	insecure            bool
+	tlsCert, tlsKey     string // files; empty is plain HTTP
+	tls                 *tls.Config
 	logLevel, logFormat string
 }
 
@@ -50,6 +53,10 @@ http://ADDRESS/graphql.`,
 	flags.StringSliceVar(&f.Hosts, "allow-host", nil, "names with port that it may be called by; default any, but on loopback those of this machine")
 	flags.StringVar(&f.APIToken, "api-token", "", "token that nodes must show at /api, see catalyst node --gateway-token (CATALYST_GATEWAY_TOKEN)")
 	fromEnv(flags, "api-token", "CATALYST_GATEWAY_TOKEN")
+	flags.StringVar(&f.tlsCert, "tls-cert", "", "`file` of its certificate, PEM: it speaks HTTPS then; read again when it changes (CATALYST_GATEWAY_TLS_CERT)")
+	fromEnv(flags, "tls-cert", "CATALYST_GATEWAY_TLS_CERT")
+	flags.StringVar(&f.tlsKey, "tls-key", "", "`file` of its key (CATALYST_GATEWAY_TLS_KEY)")
+	fromEnv(flags, "tls-key", "CATALYST_GATEWAY_TLS_KEY")
 	flags.BoolVar(&f.insecure, "insecure", false, "listen beyond loopback without a token: whoever reaches /api can change the services")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error (CATALYST_LOG_LEVEL)")
 	fromEnv(flags, "log-level", "CATALYST_LOG_LEVEL")
@@ -64,7 +71,7 @@ func (f *gatewayFlags) run(ctx context.Context, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return serveGateway(ctx, g, g.Handler(), l, f.Log)
+	return serveGateway(ctx, g, g.Handler(), l, f.tls, f.Log)
 }
 
 // open makes the gateway and the place where it is to be served.
@@ -78,6 +85,9 @@ func (f *gatewayFlags) open(errs io.Writer) (g *gateway.Gateway, l net.Listener,
 	if err := f.checkAddress(); err != nil {
 		return nil, nil, err
 	}
+	if err := f.openTLS(); err != nil {
+		return nil, nil, err
+	}
 	f.Home = graphiql.Handler()
 	g, err = gateway.New(f.Config)
 	if err != nil {
@@ -87,8 +97,27 @@ func (f *gatewayFlags) open(errs io.Writer) (g *gateway.Gateway, l net.Listener,
 	if err != nil {
 		return nil, nil, refused("is another gateway running there?", "listen on --addr %s: %v", f.address, err)
 	}
-	f.Log.Info("listening", "graphql", "http://"+l.Addr().String()+"/graphql", "api", "ws://"+l.Addr().String()+"/api")
+	web, socket := "http://", "ws://"
+	if f.tls != nil {
+		web, socket = "https://", "wss://"
+	}
+	f.Log.Info("listening", "graphql", web+l.Addr().String()+"/graphql", "api", socket+l.Addr().String()+"/api")
 	return g, l, nil
+}
+
+func (f *gatewayFlags) openTLS() error {
+	switch {
+	case f.tlsCert == "" && f.tlsKey == "":
+		return nil
+	case f.tlsCert == "" || f.tlsKey == "":
+		return unusable("give both or none of them", "--tls-cert and --tls-key (CATALYST_GATEWAY_TLS_CERT, CATALYST_GATEWAY_TLS_KEY) go together")
+	}
+	c, err := openCertificate(f.tlsCert, f.tlsKey)
+	if err != nil {
+		return unusable("give the certificate with its chain, and its key, in PEM form", "--tls-cert, --tls-key: %v", err)
+	}
+	f.tls = c.config()
+	return nil
 }
 
 func (f *gatewayFlags) checkAddress() error {
@@ -106,8 +135,9 @@ func (f *gatewayFlags) checkAddress() error {
 
 const gatewayDrain = 5 * time.Second
 
-// serveGateway lets requests that are under way finish when ctx ends.
-func serveGateway(ctx context.Context, g *gateway.Gateway, h http.Handler, l net.Listener, log *slog.Logger) error {
+// serveGateway lets requests that are under way finish when ctx ends. Without a
+// TLS configuration it speaks plain HTTP.
+func serveGateway(ctx context.Context, g *gateway.Gateway, h http.Handler, l net.Listener, secure *tls.Config, log *slog.Logger) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -122,6 +152,12 @@ func serveGateway(ctx context.Context, g *gateway.Gateway, h http.Handler, l net
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		BaseContext:       func(net.Listener) context.Context { return life },
+		TLSConfig:         secure,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // of clients that break off, mostly
+	}
+	serve := func() error { return server.Serve(l) }
+	if secure != nil {
+		serve = func() error { return server.ServeTLS(l, "", "") }
 	}
 	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -131,7 +167,7 @@ func serveGateway(ctx context.Context, g *gateway.Gateway, h http.Handler, l net
 		_ = server.Shutdown(drain)
 		_ = server.Close()
 	})
-	err := server.Serve(l)
+	err := serve()
 	if !stop() {
 		<-drained
 	}

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -115,6 +117,10 @@ func (q *querying) post(ctx context.Context, address string, body any) ([]byte, 
 	request.Header.Set("Accept", "application/graphql-response+json, application/json")
 	request.Header.Set("Catalyst-Trace", "1")
 	response, err := http.DefaultClient.Do(request)
+	if stranger := (*tls.CertificateVerificationError)(nil); errors.As(err, &stranger) {
+		return nil, &failure{status: statusUnreachable, message: fmt.Sprintf("the certificate of the gateway at %s is not trusted: %s", address, oneLine(stranger.Err.Error())),
+			hint: "name its authority with SSL_CERT_FILE=FILE, or ask under the name that the certificate is for"}
+	}
 	if err != nil {
 		return nil, &failure{status: statusUnreachable, message: fmt.Sprintf("no gateway answers at %s: %s", address, reason(err)),
 			hint: "start one with catalyst gateway, or name one that runs with --gateway (CATALYST_GATEWAY)"}
