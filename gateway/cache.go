@@ -11,6 +11,7 @@ type planCache struct {
 
 	mu    sync.Mutex
 	order list.List // of *cached, the last used first
+	bytes int       // of their keys
 	plans map[string]*list.Element
 }
 
@@ -22,6 +23,10 @@ type cached struct {
 // cachedKey is the longest key kept: what is longer is planned each time, so
 // that a few clients cannot fill the memory.
 const cachedKey = 32 << 10
+
+// cachedBytes is how long all keys are at most, together: a plan may take forty
+// times as much as its request.
+const cachedBytes = 1 << 20
 
 func newPlanCache(most int) *planCache {
 	return &planCache{most: most, plans: map[string]*list.Element{}}
@@ -56,8 +61,10 @@ func (c *planCache) put(key []byte, p *plan) {
 	}
 	k := string(key)
 	c.plans[k] = c.order.PushFront(&cached{k, p})
-	if c.order.Len() > c.most {
+	c.bytes += len(k)
+	for c.order.Len() > c.most || c.bytes > cachedBytes {
 		last := c.order.Remove(c.order.Back()).(*cached)
+		c.bytes -= len(last.key)
 		delete(c.plans, last.key)
 	}
 }
