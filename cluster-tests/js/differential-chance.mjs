@@ -36,6 +36,20 @@ export function hash(...parts) {
 
 /** Texts that a careless writer of JSON or GraphQL breaks. */
 export const texts = [
-  'plain', '', 'with "quotes" and \\', 'line\nbreak\ttab', '\u0000\u0007\u001f\u007f', '\u2028\u2029', 'é 漢字', '😀 \u{e0001}\u{10fffd}',
-  '\ud83d\ude00', '</script>&', '$v {a} #no comment', '"""', '\ufeffbom', "it's", 'null', '\u00ad\u200b',
+  'plain',
+  '',
+  'with "quotes" and \\',
+  'line\nbreak\ttab',
+  '\u0000\u0007\u001f\u007f',
+  '\u2028\u2029',
+  'é 漢字',
+  '😀 \u{e0001}\u{10fffd}',
+  '\ud83d\ude00',
+  '</script>&',
+  '$v {a} #no comment',
+  '"""',
+  '\ufeffbom',
+  "it's",
+  'null',
+  '\u00ad\u200b',
 ];

@@ -36,19 +36,27 @@ const needed = (input) => isNonNullType(input.type) && input.defaultValue === un
 
 function scalarLiteral(chance, name, variable, depth) {
   switch (name) {
-    case 'Int': return String(chance.of([0, -1, 7, 2147483647, -2147483648]));
-    case 'Float': return chance.of(['0', '1.5', '-2e10', '3', '1E-3']);
-    case 'Boolean': return chance.of(['true', 'false']);
-    case 'ID': return chance.of(['"a1"', '17', '"b \\u00e9"']);
-    case 'Any': return chance.of(['1', '"x"', '{a: [1, {b: ENUM}], c: null}', '[]', 'true', '{}']);
-    default: return stringLiteral(chance);
+    case 'Int':
+      return String(chance.of([0, -1, 7, 2147483647, -2147483648]));
+    case 'Float':
+      return chance.of(['0', '1.5', '-2e10', '3', '1E-3']);
+    case 'Boolean':
+      return chance.of(['true', 'false']);
+    case 'ID':
+      return chance.of(['"a1"', '17', '"b \\u00e9"']);
+    case 'Any':
+      return chance.of(['1', '"x"', '{a: [1, {b: ENUM}], c: null}', '[]', 'true', '{}']);
+    default:
+      return stringLiteral(chance);
   }
 }
 
 function stringLiteral(chance) {
   const text = chance.of(texts);
   if (chance.is(0.2) && !/["\\\u0000-\u0008\u000b-\u001f\ud800-\udfff]/.test(text)) return `"""${text}"""`;
-  return chance.is(0.3) ? JSON.stringify(text).replaceAll(/(?<!\\)[g-t ]/g, (c) => (chance.is(0.2) ? escaped(c) : c)) : JSON.stringify(text);
+  return chance.is(0.3)
+    ? JSON.stringify(text).replaceAll(/(?<!\\)[g-t ]/g, (c) => (chance.is(0.2) ? escaped(c) : c))
+    : JSON.stringify(text);
 }
 
 const escaped = (c) => `\\u00${c.charCodeAt(0).toString(16)}`;
@@ -71,12 +79,18 @@ function presentJSON(chance, type, depth) {
     return Object.fromEntries(fields.map((f) => [f.name, json(chance, f.type, depth + 1)]));
   }
   switch (type.name) {
-    case 'Int': return chance.of([0, -5, 2147483647, 12]);
-    case 'Float': return chance.of([0, 1.25, -1e21, 3]);
-    case 'Boolean': return chance.is(0.5);
-    case 'ID': return chance.of(['a1', 17, '']);
-    case 'Any': return chance.of([1, 'x', { a: [1, { b: 'c' }], c: null }, [], true]);
-    default: return chance.of(texts);
+    case 'Int':
+      return chance.of([0, -5, 2147483647, 12]);
+    case 'Float':
+      return chance.of([0, 1.25, -1e21, 3]);
+    case 'Boolean':
+      return chance.is(0.5);
+    case 'ID':
+      return chance.of(['a1', 17, '']);
+    case 'Any':
+      return chance.of([1, 'x', { a: [1, { b: 'c' }], c: null }, [], true]);
+    default:
+      return chance.of(texts);
   }
 }
 
@@ -103,9 +117,24 @@ export class Documents {
   #spoiled(text) {
     if (!this.chance.is(0.08)) return text;
     const swap = this.chance.of([
-      [/\bvalue\b/, 'nothing'], [/\bid\b/, 'id { x }'], [/: Int/, ': String'], [/\$v0\b/, '$other'], [/\{/, '{ ...Missing '], [/@include/, '@unknown'],
-      [/\bon \w+/, 'on Nothing'], [/\bon \w+/, 'on Int'], [/\(by: /, '(by: 1, by: '], [/\btrue\b/, '"true"'], [/\bnull\b/, '[{}]'], [/\}$/, ''], [/\)/, ', more: 1)'],
-      [/!/, ''], [/\bV0\b/, 'V99'], [/fragment/, 'fragment Unused on Length { unit } fragment'], [/if: /, 'iff: '], [/\{ /, '{ __typename @skip '],
+      [/\bvalue\b/, 'nothing'],
+      [/\bid\b/, 'id { x }'],
+      [/: Int/, ': String'],
+      [/\$v0\b/, '$other'],
+      [/\{/, '{ ...Missing '],
+      [/@include/, '@unknown'],
+      [/\bon \w+/, 'on Nothing'],
+      [/\bon \w+/, 'on Int'],
+      [/\(by: /, '(by: 1, by: '],
+      [/\btrue\b/, '"true"'],
+      [/\bnull\b/, '[{}]'],
+      [/\}$/, ''],
+      [/\)/, ', more: 1)'],
+      [/!/, ''],
+      [/\bV0\b/, 'V99'],
+      [/fragment/, 'fragment Unused on Length { unit } fragment'],
+      [/if: /, 'iff: '],
+      [/\{ /, '{ __typename @skip '],
     ]);
     return text.replace(swap[0], swap[1]);
   }
@@ -113,11 +142,30 @@ export class Documents {
 
 class Operation {
   constructor(chance, schema, op, name, nth) {
-    Object.assign(this, { chance, schema, name, prefix: nth ? 's' : 'v', variables: [], values: {}, fragments: [], spreadable: [], budget: 60 });
-    const root = { query: schema.getQueryType(), mutation: schema.getMutationType(), subscription: schema.getSubscriptionType() }[op];
+    Object.assign(this, {
+      chance,
+      schema,
+      name,
+      prefix: nth ? 's' : 'v',
+      variables: [],
+      values: {},
+      fragments: [],
+      spreadable: [],
+      budget: 60,
+    });
+    const root = {
+      query: schema.getQueryType(),
+      mutation: schema.getMutationType(),
+      subscription: schema.getSubscriptionType(),
+    }[op];
     const set = op === 'subscription' ? `{ ${this.#field(root, 0, { plain: true })} }` : this.#set(root, 0);
-    const declared = this.variables.map((v) => `$${v.name}: ${v.type}${v.default === undefined ? '' : ` = ${v.default}`}`);
-    const head = op === 'query' && !name && !declared.length && chance.is(0.5) ? '' : `${op} ${name}${declared.length ? `(${declared.join(', ')})` : ''}`;
+    const declared = this.variables.map(
+      (v) => `$${v.name}: ${v.type}${v.default === undefined ? '' : ` = ${v.default}`}`,
+    );
+    const head =
+      op === 'query' && !name && !declared.length && chance.is(0.5)
+        ? ''
+        : `${op} ${name}${declared.length ? `(${declared.join(', ')})` : ''}`;
     this.text = [`${head} ${set}`, ...this.fragments].join('\n');
   }
 
@@ -130,7 +178,8 @@ class Operation {
   #item(type, depth) {
     this.budget -= 1;
     const dice = this.chance.below(100);
-    if (dice < 12) return `... ${this.chance.is(0.7) ? `on ${this.#narrowed(type)} ` : ''}${this.#directives(true)}${this.#deeper(type, depth)}`;
+    if (dice < 12)
+      return `... ${this.chance.is(0.7) ? `on ${this.#narrowed(type)} ` : ''}${this.#directives(true)}${this.#deeper(type, depth)}`;
     if (dice < 24) return this.#spread(type, depth);
     return this.#field(type, depth, {});
   }
@@ -143,7 +192,13 @@ class Operation {
   }
 
   #narrowed(type) {
-    const overlapping = Object.values(this.schema.getTypeMap()).filter((t) => !t.name.startsWith('__') && ((isAbstractType(t) && this.#overlap(t, type)) || t === type || (isAbstractType(type) && this.schema.isSubType(type, t))));
+    const overlapping = Object.values(this.schema.getTypeMap()).filter(
+      (t) =>
+        !t.name.startsWith('__') &&
+        ((isAbstractType(t) && this.#overlap(t, type)) ||
+          t === type ||
+          (isAbstractType(type) && this.schema.isSubType(type, t))),
+    );
     this.lastCondition = this.chance.of(overlapping);
     return this.lastCondition.name;
   }
@@ -169,7 +224,8 @@ class Operation {
     const fields = type.getFields ? Object.values(type.getFields()) : [];
     const shallow = fields.filter((f) => !getNamedType(f.type).getFields && !getNamedType(f.type).getTypes);
     const pool = depth > 4 || this.budget < 0 ? shallow : fields;
-    if (!plain && (pool.length === 0 || this.chance.is(0.1))) return `${this.chance.is(0.2) ? this.chance.of(['t: ', 'u: ']) : ''}__typename ${this.#directives()}`;
+    if (!plain && (pool.length === 0 || this.chance.is(0.1)))
+      return `${this.chance.is(0.2) ? this.chance.of(['t: ', 'u: ']) : ''}__typename ${this.#directives()}`;
     if (depth === 0 && !plain && this.chance.is(0.05)) return this.#introspection();
     const field = this.chance.of(pool);
     const alias = this.#alias(field);
@@ -185,10 +241,16 @@ class Operation {
   }
 
   #introspection() {
-    const name = this.chance.of(Object.keys(this.schema.getTypeMap()).filter((n) => !/^(__|Query|Mutation|Subscription|String|ID|Int|Float|Boolean)/.test(n)));
-    const detail = 'name kind description specifiedByURL fields(includeDeprecated: true) { name isDeprecated deprecationReason args { name type { kind ofType { name } } } } inputFields { name type { name kind } } enumValues { name }';
+    const name = this.chance.of(
+      Object.keys(this.schema.getTypeMap()).filter(
+        (n) => !/^(__|Query|Mutation|Subscription|String|ID|Int|Float|Boolean)/.test(n),
+      ),
+    );
+    const detail =
+      'name kind description specifiedByURL fields(includeDeprecated: true) { name isDeprecated deprecationReason args { name type { kind ofType { name } } } } inputFields { name type { name kind } } enumValues { name }';
     return this.chance.of([
-      `__type(name: "${name}") ${this.#directives()} { ${detail} }`, `t: __type(name: "Nothing") { name }`,
+      `__type(name: "${name}") ${this.#directives()} { ${detail} }`,
+      `t: __type(name: "Nothing") { name }`,
       `__schema { queryType { name kind __typename } ... @include(if: ${this.#condition()}) { mutationType { name } } }`,
     ]);
   }
@@ -203,19 +265,23 @@ class Operation {
     const all = [];
     if (this.chance.is(0.12)) all.push(`@include(if: ${this.#condition()})`);
     if (this.chance.is(0.08)) all.push(`@skip(if: ${this.#condition()})`);
-    if (!fragment && this.schema.getDirective('note') && this.chance.is(0.03)) all.push(this.chance.of(['@note', '@note(text: "n") @note(at: [1, 2])', `@note(at: 3)`]));
+    if (!fragment && this.schema.getDirective('note') && this.chance.is(0.03))
+      all.push(this.chance.of(['@note', '@note(text: "n") @note(at: [1, 2])', `@note(at: 3)`]));
     return all.length ? `${all.join(' ')} ` : '';
   }
 
   #condition() {
-    return this.chance.is(0.6) ? this.#declared('Boolean!', this.schema.getType('Boolean'), true) : this.chance.of(['true', 'false']);
+    return this.chance.is(0.6)
+      ? this.#declared('Boolean!', this.schema.getType('Boolean'), true)
+      : this.chance.of(['true', 'false']);
   }
 
   #variable(type) {
     if (!this.chance.is(0.3)) return undefined;
     const same = this.variables.filter((v) => v.type === String(type));
     if (same.length && this.chance.is(0.4)) return `$${this.chance.of(same).name}`;
-    if (isNonNullType(type) && this.chance.is(0.15)) return this.#declared(String(type.ofType), type.ofType, false, literal(this.chance, type));
+    if (isNonNullType(type) && this.chance.is(0.15))
+      return this.#declared(String(type.ofType), type.ofType, false, literal(this.chance, type));
     const stricter = !isNonNullType(type) && this.chance.is(0.3);
     return this.#declared(stricter ? `${type}!` : String(type), type, stricter || isNonNullType(type));
   }
@@ -223,7 +289,8 @@ class Operation {
   #declared(text, type, required, fallback) {
     const name = `${this.prefix}${this.variables.length}`;
     const v = { name, type: text };
-    if (fallback !== undefined || this.chance.is(0.2)) v.default = fallback ?? present(this.chance, nonNull(type), () => undefined, 0);
+    if (fallback !== undefined || this.chance.is(0.2))
+      v.default = fallback ?? present(this.chance, nonNull(type), () => undefined, 0);
     this.variables.push(v);
     const absent = v.default !== undefined || !required ? this.chance.is(0.35) : this.chance.is(0.004);
     if (!absent) this.values[name] = required ? presentJSON(this.chance, nonNull(type), 0) : json(this.chance, type);

@@ -1,5 +1,16 @@
 // Random GraphQL services, and one schema that is what a gateway should make of them: same resolvers, in one process.
-import { GraphQLError, buildSchema, getNamedType, isAbstractType, isEnumType, isInputObjectType, isLeafType, isListType, isNonNullType, isObjectType } from 'graphql';
+import {
+  GraphQLError,
+  buildSchema,
+  getNamedType,
+  isAbstractType,
+  isEnumType,
+  isInputObjectType,
+  isLeafType,
+  isListType,
+  isNonNullType,
+  isObjectType,
+} from 'graphql';
 import { hash, texts } from './differential-chance.mjs';
 
 const fieldNames = ['id', 'name', 'kind', 'owner', 'items', 'next', 'value', '_x'];
@@ -9,11 +20,31 @@ const scalars = ['Int', 'Float', 'String', 'Boolean', 'ID'];
 /** Types that every service has alike, so that the gateway makes one of each. */
 const shared = [
   { kind: 'scalar', name: 'Any', description: 'Whatever JSON can say.', url: 'https://scalars.example/any' },
-  { kind: 'enum', name: 'Unit', values: [{ name: 'METRE' }, { name: 'FOOT', deprecated: 'use METRE' }, { name: 'true_' }] },
-  { kind: 'type', name: 'Length', interfaces: [], fields: [{ name: 'unit', type: 'Unit!', args: [] }, { name: 'value', type: 'Float', args: [] }] },
+  {
+    kind: 'enum',
+    name: 'Unit',
+    values: [{ name: 'METRE' }, { name: 'FOOT', deprecated: 'use METRE' }, { name: 'true_' }],
+  },
+  {
+    kind: 'type',
+    name: 'Length',
+    interfaces: [],
+    fields: [
+      { name: 'unit', type: 'Unit!', args: [] },
+      { name: 'value', type: 'Float', args: [] },
+    ],
+  },
   { kind: 'interface', name: 'Node', interfaces: [], fields: [{ name: 'node', type: 'ID!', args: [] }] },
   { kind: 'interface', name: 'Named', interfaces: [], fields: [{ name: 'label', type: 'String', args: [] }] },
-  { kind: 'input', name: 'Page', fields: [{ name: 'first', type: 'Int! = 10' }, { name: 'after', type: 'ID' }, { name: 'units', type: '[Unit!]' }] },
+  {
+    kind: 'input',
+    name: 'Page',
+    fields: [
+      { name: 'first', type: 'Int! = 10' },
+      { name: 'after', type: 'ID' },
+      { name: 'units', type: '[Unit!]' },
+    ],
+  },
 ];
 
 /** A random service. With alike, services of all seeds call their types alike, and none of them can be shared. */
@@ -43,14 +74,18 @@ class Maker {
   }
 
   #add(type) {
-    if (this.chance.is(0.3)) type.description = this.chance.of(['A **thing**.', 'Two\nlines, "quoted".', '"""not the end', ' indented']);
+    if (this.chance.is(0.3))
+      type.description = this.chance.of(['A **thing**.', 'Two\nlines, "quoted".', '"""not the end', ' indented']);
     this.service.types.push(type);
   }
 
   #deprecated = () => (this.chance.is(0.12) ? this.chance.of(['old', 'say "no"', 'No longer supported']) : undefined);
 
   enumeration(name, only) {
-    const values = Array.from({ length: this.chance.between(1, 4) }, (_, i) => ({ name: `V${i}`, deprecated: this.#deprecated() }));
+    const values = Array.from({ length: this.chance.between(1, 4) }, (_, i) => ({
+      name: `V${i}`,
+      deprecated: this.#deprecated(),
+    }));
     this.#add({ kind: 'enum', name, values: [...values, { name: only }] });
   }
 
@@ -64,8 +99,11 @@ class Maker {
   input(name, only) {
     const leaves = [...scalars, 'Any', 'Unit', ...this.names.enums];
     const fields = Array.from({ length: this.chance.between(1, 4) }, (_, i) => ({
-      name: fieldNames[i], description: this.chance.is(0.2) ? 'What to look for.' : undefined,
-      type: this.chance.is(0.3) ? this.#wrapped(this.chance.of([name, ...this.inputsSoFar]), { mustBeNullable: true }) : this.#wrapped(this.chance.of(leaves)),
+      name: fieldNames[i],
+      description: this.chance.is(0.2) ? 'What to look for.' : undefined,
+      type: this.chance.is(0.3)
+        ? this.#wrapped(this.chance.of([name, ...this.inputsSoFar]), { mustBeNullable: true })
+        : this.#wrapped(this.chance.of(leaves)),
     }));
     for (const f of fields) if (!f.type.endsWith('!')) f.deprecated = this.#deprecated();
     this.inputsSoFar.push(name);
@@ -90,7 +128,9 @@ class Maker {
     const field = { name, args: this.#arguments(), deprecated: this.#deprecated() };
     if (this.chance.is(0.2)) field.description = 'A field.';
     const leaf = () => this.chance.of([...scalars, 'Any', 'Unit', 'Length', ...enums]);
-    field.type = this.#wrapped(this.chance.is(0.5) ? leaf() : this.chance.of([...interfaces, ...objects, ...unions, 'Node', 'Named']));
+    field.type = this.#wrapped(
+      this.chance.is(0.5) ? leaf() : this.chance.of([...interfaces, ...objects, ...unions, 'Node', 'Named']),
+    );
     return (this.usual[name] = this.usual[name] && this.chance.is(0.9) ? { ...this.usual[name] } : field);
   }
 
@@ -114,7 +154,10 @@ class Maker {
     const interfaces = name === this.names.objects[0] ? all : this.chance.of([[], [first], all]); // an interface of nothing has no fragments
     const inherited = this.interfaceFields[interfaces.at(-1)] ?? [];
     const own = this.#fields(4).filter((f) => !inherited.some((g) => g.name === f.name));
-    const common = shared.filter((t) => t.kind === 'interface' && (this.chance.is(0.3) || (name === this.names.objects[0]) === (t.name === 'Node')));
+    const common = shared.filter(
+      (t) =>
+        t.kind === 'interface' && (this.chance.is(0.3) || (name === this.names.objects[0]) === (t.name === 'Node')),
+    );
     const fields = [...inherited, ...own, ...common.flatMap((t) => t.fields), { name: only, type: 'Int', args: [] }];
     this.#add({ kind: 'type', name, interfaces: [...interfaces, ...common.map((t) => t.name)], fields });
   }
@@ -152,26 +195,39 @@ export const ownNames = { type: (name) => name, field: (_, name) => name };
 
 function printed(type, names) {
   const typed = (t) => t.replace(/[A-Za-z_]\w*/, names.type);
-  const input = (f) => `${described(f)}${f.name}: ${typed(f.type)}${f.default === undefined ? '' : ` = ${f.default}`}${deprecation(f)}`;
-  const output = (f) => `${described(f)}${f.name}${f.args.length ? `(${f.args.map(input).join(' ')})` : ''}: ${typed(f.type)}${deprecation(f)}`;
+  const input = (f) =>
+    `${described(f)}${f.name}: ${typed(f.type)}${f.default === undefined ? '' : ` = ${f.default}`}${deprecation(f)}`;
+  const output = (f) =>
+    `${described(f)}${f.name}${f.args.length ? `(${f.args.map(input).join(' ')})` : ''}: ${typed(f.type)}${deprecation(f)}`;
   const body = () => `{\n${type.fields.map(type.kind === 'input' ? input : output).join('\n')}\n}`;
   const head = `${described(type)}${type.kind} ${names.type(type.name)}`;
   switch (type.kind) {
-    case 'scalar': return `${head}${type.url ? ` @specifiedBy(url: ${quoted(type.url)})` : ''}`;
-    case 'enum': return `${head} { ${type.values.map((v) => v.name + deprecation(v)).join(' ')} }`;
-    case 'union': return `${head} = ${type.members.map(names.type).join(' | ')}`;
-    case 'input': return `${head}${type.oneOf ? ' @oneOf' : ''} ${body()}`;
-    default: return `${head}${type.interfaces.length ? ` implements ${type.interfaces.map(names.type).join(' & ')}` : ''} ${body()}`;
+    case 'scalar':
+      return `${head}${type.url ? ` @specifiedBy(url: ${quoted(type.url)})` : ''}`;
+    case 'enum':
+      return `${head} { ${type.values.map((v) => v.name + deprecation(v)).join(' ')} }`;
+    case 'union':
+      return `${head} = ${type.members.map(names.type).join(' | ')}`;
+    case 'input':
+      return `${head}${type.oneOf ? ' @oneOf' : ''} ${body()}`;
+    default:
+      return `${head}${type.interfaces.length ? ` implements ${type.interfaces.map(names.type).join(' & ')}` : ''} ${body()}`;
   }
 }
 
-const note = 'directive @note(text: String = "none", at: [Int!]) repeatable on FIELD | QUERY | MUTATION | FRAGMENT_SPREAD | INLINE_FRAGMENT';
+const note =
+  'directive @note(text: String = "none", at: [Int!]) repeatable on FIELD | QUERY | MUTATION | FRAGMENT_SPREAD | INLINE_FRAGMENT';
 
 export function serviceSDL(service) {
   const roots = Object.entries(service.roots);
   const ownRoots = roots.map(([, root]) => printed({ kind: 'type', interfaces: [], ...root }, ownNames));
   const schema = `schema { ${roots.map(([op, root]) => `${op}: ${root.name}`).join(' ')} }`;
-  return [...(service.knowsNote ? [note] : []), schema, ...ownRoots, ...service.types.map((t) => printed(t, ownNames))].join('\n');
+  return [
+    ...(service.knowsNote ? [note] : []),
+    schema,
+    ...ownRoots,
+    ...service.types.map((t) => printed(t, ownNames)),
+  ].join('\n');
 }
 
 /** The one schema of services; names(service) says how each is called in it. */
@@ -186,8 +242,13 @@ export function mergedSDL(services, names) {
       parts.push(printed(type, called));
     }
   }
-  for (const s of services.filter((s) => s.nested)) parts.push(printed({ kind: 'type', interfaces: [], ...s.roots.query }, names(s)));
-  for (const [op, name] of [['query', 'Query'], ['mutation', 'Mutation'], ['subscription', 'Subscription']]) {
+  for (const s of services.filter((s) => s.nested))
+    parts.push(printed({ kind: 'type', interfaces: [], ...s.roots.query }, names(s)));
+  for (const [op, name] of [
+    ['query', 'Query'],
+    ['mutation', 'Mutation'],
+    ['subscription', 'Subscription'],
+  ]) {
     const fields = services.flatMap((s) => (s.roots[op]?.fields ?? []).map((f) => renamedRoot(f, op, names(s))));
     if (fields.length) parts.push(printed({ kind: 'type', name, interfaces: [], fields }, ownNames));
   }
@@ -196,7 +257,12 @@ export function mergedSDL(services, names) {
 
 function renamedRoot(f, op, names) {
   const typed = (t) => t.replace(/[A-Za-z_]\w*/, names.type);
-  return { ...f, name: names.field(op, f.name), type: typed(f.type), args: f.args.map((a) => ({ ...a, type: typed(a.type) })) };
+  return {
+    ...f,
+    name: names.field(op, f.name),
+    type: typed(f.type),
+    args: f.args.map((a) => ({ ...a, type: typed(a.type) })),
+  };
 }
 
 /** Gives some inputs of a service default values, which literal(type) makes. */
@@ -204,14 +270,22 @@ export function addDefaults(chance, service, literal) {
   const schema = buildSchema(serviceSDL(service));
   const give = (inputs, find, inner = false) => {
     for (const input of inputs) {
-      if (input.type.includes('=') || input.default !== undefined || chance.is(0.6) || (inner && isInputObjectType(getNamedType(find(input.name))))) continue;
+      if (
+        input.type.includes('=') ||
+        input.default !== undefined ||
+        chance.is(0.6) ||
+        (inner && isInputObjectType(getNamedType(find(input.name))))
+      )
+        continue;
       input.default = literal(find(input.name));
     }
   };
   for (const type of service.types) {
     const made = schema.getType(type.name);
-    if (type.kind === 'input' && type.name !== 'Page' && !type.oneOf) give(type.fields, (n) => made.getFields()[n].type, true);
-    if (type.kind === 'type' && type.interfaces.length === 0) for (const f of type.fields) give(f.args, (n) => argument(made, f.name, n));
+    if (type.kind === 'input' && type.name !== 'Page' && !type.oneOf)
+      give(type.fields, (n) => made.getFields()[n].type, true);
+    if (type.kind === 'type' && type.interfaces.length === 0)
+      for (const f of type.fields) give(f.args, (n) => argument(made, f.name, n));
   }
   for (const root of Object.values(service.roots)) {
     for (const f of root.fields) give(f.args, (n) => argument(schema.getType(root.name), f.name, n));
@@ -260,12 +334,18 @@ export class Resolvers {
 
 function leaf(name, h) {
   switch (name) {
-    case 'Int': return (h | 0) % 1000;
-    case 'Float': return h / 7;
-    case 'Boolean': return h % 2 === 0;
-    case 'ID': return h % 3 ? `id${h}` : h % 1000;
-    case 'Any': return [{ a: [1, null, { b: texts[h % texts.length] }] }, 1e300, texts[h % texts.length], false, [], {}][h % 6];
-    default: return texts[h % texts.length];
+    case 'Int':
+      return (h | 0) % 1000;
+    case 'Float':
+      return h / 7;
+    case 'Boolean':
+      return h % 2 === 0;
+    case 'ID':
+      return h % 3 ? `id${h}` : h % 1000;
+    case 'Any':
+      return [{ a: [1, null, { b: texts[h % texts.length] }] }, 1e300, texts[h % texts.length], false, [], {}][h % 6];
+    default:
+      return texts[h % texts.length];
   }
 }
 
