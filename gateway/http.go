@@ -219,7 +219,7 @@ func writeJSON(w http.ResponseWriter, media string, status int, body []byte) {
 	h := w.Header()
 	h["Content-Type"], h["Content-Length"], h["X-Content-Type-Options"] = values[0:1:1], values[1:2:2], values[2:3:3]
 	w.WriteHeader(status)
-	_, _ = w.Write(body)
+	writeInPieces(w, body)
 }
 
 func refuseHTTP(w http.ResponseWriter, media string, status int, message string) {

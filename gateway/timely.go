@@ -23,3 +23,18 @@ func (g *Gateway) timely(h http.Handler) http.Handler {
 		h.ServeHTTP(w, r)
 	})
 }
+
+// piece is what a client must read in the time that it has for writing.
+const piece = 1 << 20
+
+// writeInPieces gives a client more time for what is long.
+func writeInPieces(w http.ResponseWriter, body []byte) {
+	for len(body) > piece {
+		if _, err := w.Write(body[:piece]); err != nil {
+			return
+		}
+		body = body[piece:]
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writing))
+	}
+	_, _ = w.Write(body)
+}

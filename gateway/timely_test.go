@@ -113,6 +113,35 @@ func TestATimelyClientHasAllTheTime(t *testing.T) {
 	})
 }
 
+// TestASlowClientGetsALongResponse: what counts is that it goes on reading.
+func TestASlowClientGetsALongResponse(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a, isA := w.stub("a", `type Query { a: String }`)
+		a.value("Query.a", strings.Repeat("long", 1_500_000))
+		g, _ := w.start()
+		tell(w, g, isA)
+		c := w.overPipes(g).dial()
+		defer c.Close()
+		if _, err := io.WriteString(c, head+"Content-Length: 15\r\n\r\n{\"query\":\"{a}\"}"); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := int64(0)
+		for err == nil {
+			var read int64
+			time.Sleep(time.Second)
+			read, err = io.CopyN(io.Discard, response.Body, 80_000)
+			n += read
+		}
+		if want := int64(len(`{"data":{"a":""}}`) + 6_000_000); n != want {
+			t.Errorf("it got %d bytes, want %d: %v", n, want, err)
+		}
+	})
+}
+
 func TestHalfOfAClientIsToldNothingOfOurs(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a, isA := w.stub("a", `type Query { a: Int }`)
