@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -93,6 +92,8 @@ type eventReader struct {
 	limit    int
 	comments int // so far: signs of life, and no more
 	data     bytes.Buffer
+	begun    bool
+	returned bool // the last line ended with a carriage return; a line feed would belong to it
 }
 
 // next returns the next event. Its data is valid until the next call.
@@ -102,6 +103,10 @@ func (e *eventReader) next() (name string, data []byte, err error) {
 		line, err := e.line()
 		if err != nil {
 			return "", nil, err
+		}
+		if !e.begun {
+			e.begun = true
+			line = bytes.TrimPrefix(line, []byte("\ufeff"))
 		}
 		if len(line) == 0 {
 			if name == "" && e.data.Len() == 0 {
@@ -128,22 +133,35 @@ func (e *eventReader) next() (name string, data []byte, err error) {
 	}
 }
 
-// line reads to the end of a line, which may be long.
+// line reads to the end of a line, which may be long, and is a carriage return, a
+// line feed or both. It does not wait for what may come behind that.
 func (e *eventReader) line() ([]byte, error) {
 	var long []byte
 	for {
-		part, err := e.r.ReadSlice('\n')
-		if err == nil && long == nil {
-			return bytes.TrimRight(part, "\r\n"), nil
-		}
-		long = append(long, part...)
-		switch {
-		case err == nil:
-			return bytes.TrimRight(long, "\r\n"), nil
-		case !errors.Is(err, bufio.ErrBufferFull):
+		if _, err := e.r.Peek(1); err != nil {
 			return nil, err
-		case len(long) > e.limit+len("data: "):
-			return nil, lines.ErrTooLong
 		}
+		come, _ := e.r.Peek(e.r.Buffered())
+		if e.returned && come[0] == '\n' {
+			come = come[1:]
+			_, _ = e.r.Discard(1) // it is buffered
+		}
+		e.returned = false
+		end := bytes.IndexAny(come, "\r\n")
+		if end < 0 {
+			long = append(long, come...)
+			_, _ = e.r.Discard(len(come))
+			if len(long) > e.limit+len("data: ") {
+				return nil, lines.ErrTooLong
+			}
+			continue
+		}
+		e.returned = come[end] == '\r'
+		line := come[:end]
+		if long != nil {
+			line = append(long, line...)
+		}
+		_, _ = e.r.Discard(end + 1)
+		return line, nil // of the reader's buffer: it is valid until the next read
 	}
 }

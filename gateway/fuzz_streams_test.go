@@ -25,7 +25,8 @@ import (
 func FuzzEvents(f *testing.F) {
 	for _, seed := range []string{
 		"event: next\ndata: {\"data\":1}\n\nevent:complete\ndata:\n\n", ":\n\n:hi\r\n\r\ndata\ndata: a\r\ndata:b\n\n", "id: 7\nretry: 1\n\ndata:  x\n\n",
-		"event: next\ndata: cut", "\n\n\n", "data: \r\r\n\n", "nonsense\n\nevent\n\n", "data: 12345678901234567890\ndata: 1234567890\n\n",
+		"event: next\ndata: cut", "\n\n\n", "data: \r\r\n\n", "nonsense\n\nevent\n\n",
+		"\ufeff:hi\r\revent: next\rdata: {\"data\":1}\r\r", "data: a\r\n\r\ndata: b\r\n\n", "data: 12345678901234567890\ndata: 1234567890\n\n",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -61,13 +62,12 @@ func eventsIn(r *bufio.Reader, limit int) (events []streamEvent, end error) {
 }
 
 // eventsBySpec reads events as HTML §9.2.6 says, but for what JSON does not need:
-// lines that end with a carriage return alone, and data that begins with an
-// empty line.
+// data that begins with an empty line.
 func eventsBySpec(text string) (events []streamEvent) {
+	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(text, "\ufeff"))
 	lines := strings.Split(text, "\n")
 	name, data := "", ""
 	for _, line := range lines[:len(lines)-1] { // what follows the last is cut off
-		line = strings.TrimRight(line, "\r")
 		field, value, _ := strings.Cut(line, ":")
 		value = strings.TrimPrefix(value, " ")
 		switch {

@@ -267,6 +267,16 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
+// retire ends what is kept open for services that the next schema has not. What
+// is under way goes on.
+func (s *Schema) retire(next *Schema) {
+	for of := range s.services {
+		if next.services[of] == nil && of.lines != nil {
+			of.lines.Close()
+		}
+	}
+}
+
 // publish makes the schema of what is known. It is called with mu held.
 func (g *Gateway) publish() {
 	var parts []part
@@ -282,7 +292,9 @@ func (g *Gateway) publish() {
 			m.was = source.names
 		}
 	}
-	g.schema.Store(s)
+	if before := g.schema.Swap(s); before != nil {
+		before.retire(s)
+	}
 	g.dirty, g.unsaved, g.fresh = false, true, nil
 	g.announce()
 }

@@ -24,6 +24,7 @@ type Pool struct {
 	mu    sync.Mutex
 	idle  []*line     // the one used last is the last
 	sweep *time.Timer // ends lines that are idle for long; nil when none is idle
+	over  bool        // no line is kept
 }
 
 const (
@@ -164,11 +165,24 @@ func (p *Pool) put(c *line) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.over {
+		_ = c.conn.Close()
+		return
+	}
 	c.since = time.Now()
 	p.idle = append(p.idle, c)
 	if p.sweep == nil {
 		p.sweep = time.AfterFunc(idleTime, p.sweepIdle)
 	}
+}
+
+// Close ends the lines, those in use after their answer. Who still has questions
+// may ask them.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	p.over = true
+	p.mu.Unlock()
+	p.drop(time.Now())
 }
 
 // drop ends the lines that are idle since then or before.

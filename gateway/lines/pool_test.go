@@ -100,6 +100,21 @@ func TestWhatWasNotAskedForIsNoAnswer(t *testing.T) {
 	}
 }
 
+func TestAPoolThatIsClosedKeepsNoLine(t *testing.T) {
+	p, opened := server(t, func(conn net.Conn) { answer(conn, oneA) })
+	wantOneA(t, p)
+	p.Close()
+	for range 2 {
+		wantOneA(t, p)
+		if len(p.idle) > 0 {
+			t.Error("a line was kept")
+		}
+	}
+	if n := opened.Load(); n != 3 {
+		t.Errorf("three questions went over %d lines, want 3", n)
+	}
+}
+
 func TestLinesThatAreIdleForLongEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var open atomic.Int64
