@@ -19,8 +19,8 @@ func (g *Gateway) Handler() http.Handler {
 	mux.HandleFunc("/graphql", g.serveGraphQL)
 	mux.HandleFunc("/api", g.serveAPI)
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") })
-	mux.Handle("/", g.cfg.Home)
-	return g.timely(g.guard(mux))
+	mux.Handle("/", timely(g.cfg.Home))
+	return g.guard(mux)
 }
 
 // Media types of responses.

@@ -8,33 +8,42 @@ import (
 // sending is how long a client may take to send a request.
 const sending = 30 * time.Second
 
-// timely ends connections of clients that send or read so slowly that they
-// would hold what a request holds for as long as they like. net/http takes the
-// deadline for sending away with the last byte of a body, and both from a
-// WebSocket; each event of a stream has one of its own.
-func (g *Gateway) timely(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := http.NewResponseController(w)
-		now := time.Now()
-		if r.Body != http.NoBody {
-			_ = c.SetReadDeadline(now.Add(sending)) // not every server has one
-		}
-		_ = c.SetWriteDeadline(now.Add(g.cfg.Limits.Time + writing))
-		h.ServeHTTP(w, r)
-	})
+// Server is a server with the limits that a Gateway leaves to it: clients that
+// send slowly, or nothing, would hold what a request holds for as long as they
+// like. net/http takes the limit away with the last byte of a body.
+func Server(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: sending, IdleTimeout: 2 * time.Minute}
 }
 
-// piece is what a client must read in the time that it has for writing.
-const piece = 1 << 20
+// piece is what a client must read in the time that it has for writing. What is
+// no longer than small holds no more than an idle connection does, and a
+// deadline costs a sixth of a query.
+const (
+	piece = 1 << 20
+	small = 16 << 10
+)
 
-// writeInPieces gives a client more time for what is long.
+// writeInPieces ends connections of clients that do not go on reading.
 func writeInPieces(w http.ResponseWriter, body []byte) {
-	for len(body) > piece {
-		if _, err := w.Write(body[:piece]); err != nil {
+	if len(body) <= small {
+		_, _ = w.Write(body)
+		return
+	}
+	c := http.NewResponseController(w)
+	for len(body) > 0 {
+		_ = c.SetWriteDeadline(time.Now().Add(writing)) // not every server has one
+		n, err := w.Write(body[:min(piece, len(body))])
+		if err != nil {
 			return
 		}
-		body = body[piece:]
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writing))
+		body = body[n:]
 	}
-	_, _ = w.Write(body)
+}
+
+// timely is writeInPieces for what other handlers write in one piece.
+func timely(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writing))
+		h.ServeHTTP(w, r)
+	})
 }

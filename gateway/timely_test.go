@@ -31,10 +31,10 @@ func (p piped) dial() net.Conn {
 	return here
 }
 
-// overPipes serves a gateway over pipes, without a limit of the server's own.
+// overPipes serves a gateway over pipes.
 func (w *world) overPipes(g *Gateway) piped {
 	p := make(piped)
-	server := &http.Server{Handler: g.Handler()}
+	server := Server(g.Handler())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -147,14 +147,10 @@ func serveGateway(ctx context.Context, g *gateway.Gateway, h http.Handler, l net
 			log.Error("the gateway ended", "err", err)
 		}
 	})
-	server := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		BaseContext:       func(net.Listener) context.Context { return life },
-		TLSConfig:         secure,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // of clients that break off, mostly
-	}
+	server := gateway.Server(h)
+	server.BaseContext = func(net.Listener) context.Context { return life }
+	server.TLSConfig = secure
+	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // of clients that break off, mostly
 	serve := func() error { return server.Serve(l) }
 	if secure != nil {
 		serve = func() error { return server.ServeTLS(l, "", "") }
