@@ -62,7 +62,8 @@ func (n *Node) startRaft(notify chan<- bool) error {
 	}
 	n.members.Announce(func(m *gossip.About) { m.Member = seasoned })
 	trans := &steady{raftTransport: g.transport}
-	n.raft, err = raft.NewRaft(n.raftConfig(notify), n.machine, g.logs, g.stable, g.snapshots, trans)
+	logs := &seam{g.logs, g.snapshots}
+	n.raft, err = raft.NewRaft(n.raftConfig(notify), n.machine, logs, g.stable, g.snapshots, trans)
 	if err != nil {
 		return fmt.Errorf("start Raft: %w", err)
 	}

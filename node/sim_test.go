@@ -54,7 +54,7 @@ type host struct {
 	ip    string
 	moves int // to another address
 	logs  *raft.InmemStore
-	snaps *raft.InmemSnapshotStore
+	snaps *shelf
 	files map[string][]byte
 	full  bool // the disk
 
@@ -83,7 +83,7 @@ func (w *world) add(site string, ids ...string) {
 	for _, id := range ids {
 		w.hosts[id] = &host{
 			w: w, id: id, site: site, ip: fmt.Sprintf("10.0.0.%d", len(w.hosts)+1),
-			logs: raft.NewInmemStore(), snaps: raft.NewInmemSnapshotStore(), files: map[string][]byte{},
+			logs: raft.NewInmemStore(), snaps: &shelf{}, files: map[string][]byte{},
 		}
 	}
 }
@@ -272,6 +272,11 @@ func clientAddress(from string) string {
 
 // The host as a node's ground.
 
+// monotonic is a log without gaps, as one on a disk.
+type monotonic struct{ *raft.InmemStore }
+
+func (monotonic) IsMonotonic() bool { return true }
+
 func (h *host) openRaft(n *Node) (*raftGround, error) {
 	_, trans := raft.NewInmemTransportWithTimeout(raft.ServerAddress(h.raftAddr()), time.Second)
 	h.w.mu.Lock()
@@ -287,7 +292,7 @@ func (h *host) openRaft(n *Node) (*raftGround, error) {
 	h.damages.Store(0)
 	delete(h.w.cut, h.id)
 	h.w.wire()
-	return &raftGround{logs: h.logs, stable: h.logs, snapshots: h.snaps, transport: &greetedNet{trans, h, n}, damaged: h.damages.Load, close: func() error {
+	return &raftGround{logs: monotonic{h.logs}, stable: h.logs, snapshots: h.snaps, transport: &greetedNet{trans, h, n}, damaged: h.damages.Load, close: func() error {
 		h.w.mu.Lock()
 		defer h.w.mu.Unlock()
 		trans.DisconnectAll()
@@ -474,7 +479,7 @@ func (h *host) forgetLog() error {
 func (h *host) wipe() {
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
-	h.logs, h.snaps = raft.NewInmemStore(), raft.NewInmemSnapshotStore()
+	h.logs, h.snaps = raft.NewInmemStore(), &shelf{}
 	h.files, h.credentials = map[string][]byte{}, nil
 }
 
