@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -160,7 +161,7 @@ func tail(path string, limit int64) []byte {
 func cleanEnvironment(more ...string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, "CATALYST_") && !strings.HasPrefix(entry, "PORT=") {
+		if !slices.ContainsFunc([]string{"CATALYST_", "PORT=", "MAKE", "MFLAGS="}, func(start string) bool { return strings.HasPrefix(entry, start) }) {
 			env = append(env, entry)
 		}
 	}
