@@ -62,11 +62,12 @@ killed. Ctrl-C stops all of it.`,
 const ownGateway = "own"
 
 func (f *devFlags) validate() error {
-	switch last := f.port + nodePorts*(f.nodeCount-1) + gatewayAbove; {
+	const above = gatewayAbove + 2 // of the second sample; nine nodes end long before
+	switch {
 	case f.nodeCount < 1 || f.nodeCount > 9:
 		return unusable("3 nodes survive the loss of one, 5 that of two", "--nodes is %d: want 1 to 9", f.nodeCount)
-	case f.port < 0 || last > 65535:
-		return unusable("the default is --port 3000", "--port is %d: want 0, or a port with %d more behind it", f.port, last-f.port)
+	case f.port < 0 || f.port+above > 65535:
+		return unusable("the default is --port 3000", "--port is %d: want 0, or a port with %d more behind it", f.port, above)
 	}
 	return nil
 }

@@ -224,3 +224,11 @@ func TestBannerHasAtMostTwelveLines(t *testing.T) {
 		}
 	}
 }
+
+func TestTheLastPortOfASiteIsOne(t *testing.T) {
+	for port, want := range map[int]bool{0: true, 3000: true, 64533: true, 64534: false, -1: false} {
+		if err := (&devFlags{nodeCount: 9, port: port}).validate(); (err == nil) != want {
+			t.Errorf("--port %d: %v, taken should be %v", port, err, want)
+		}
+	}
+}

@@ -97,26 +97,6 @@ func (e *embeddedGateway) Reports() map[string]node.ServiceReport {
 	return reports
 }
 
-// textGiven is a text setting that knows whether anybody gave it.
-type textGiven struct {
-	text  *string
-	given *bool
-}
-
-func (t textGiven) String() string {
-	if t.text == nil {
-		return ""
-	}
-	return *t.text
-}
-
-func (t textGiven) Set(text string) error {
-	*t.text, *t.given = text, true
-	return nil
-}
-
-func (textGiven) Type() string { return "string" }
-
 func (e *embeddedGateway) handler() http.Handler {
 	all := e.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -119,3 +119,23 @@ func flagError(cmd *cobra.Command, err error) error {
 		return misused(cmd, "%v", err)
 	}
 }
+
+// textGiven is a text setting that knows whether anybody gave it.
+type textGiven struct {
+	text  *string
+	given *bool
+}
+
+func (t textGiven) String() string {
+	if t.text == nil {
+		return ""
+	}
+	return *t.text
+}
+
+func (t textGiven) Set(text string) error {
+	*t.text, *t.given = text, true
+	return nil
+}
+
+func (textGiven) Type() string { return "string" }
